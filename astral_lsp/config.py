@@ -101,7 +101,7 @@ def _overlay(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 
 
 def from_pyproject(root: Path, base: Settings | None = None) -> Settings:
-    """Read ``[tool.astral-lsp]`` of ``root``'s pyproject.toml over ``base``; a missing file changes nothing."""
+    """Lay ``[tool.astral-lsp]`` of ``root``'s pyproject.toml over ``base``; no file changes nothing."""
     base = base or Settings()
     path = root / "pyproject.toml"
     try:

@@ -76,7 +76,7 @@ def _headers(far: str, near: str) -> str:
 
 
 def _imports(far: str, used: set[str], room: int) -> str:
-    """Top-level import statements of ``far`` that bind a name in ``used``, whole statements within ``room``."""
+    """Top-level imports of ``far`` that bind a name in ``used``: whole statements, within ``room``."""
     kept: list[str] = []
     for statement in _import_statements(far):
         if used & set(_WORD.findall(statement)) and len(statement) <= room:

@@ -12,6 +12,8 @@ from astral_lsp.workers.protocol import MAX_FRAME_BYTES, Message
 
 Codec = Literal["msgpack", "json"]
 _HEADER = struct.Struct(">I")
+_MSGPACK: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
+_JSON: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)
 
 
 class FrameError(ValueError):
@@ -29,9 +31,7 @@ def encode(message: Message, codec: Codec = "msgpack") -> bytes:
 def decode(body: bytes, codec: Codec = "msgpack") -> Message:
     """Read one payload; raises FrameError when it is not a message."""
     try:
-        if codec == "msgpack":
-            return msgspec.msgpack.decode(body, type=Message)
-        return msgspec.json.decode(body, type=Message)
+        return _MSGPACK.decode(body) if codec == "msgpack" else _JSON.decode(body)
     except msgspec.DecodeError as error:
         raise FrameError(str(error)) from error
 

@@ -160,7 +160,7 @@ class Propose(msgspec.Struct):
 
 
 class Repair(msgspec.Struct):
-    """model: remask ``spans`` of a failed candidate ``text`` and draw again in place; otherwise as `Propose`."""
+    """model: remask ``spans`` of a failed ``text`` and draw again in place; otherwise as `Propose`."""
 
     method: ClassVar[str] = "repair"
     result: ClassVar[type] = Proposed
