@@ -36,6 +36,8 @@ class Verdict(msgspec.Struct, frozen=True):
     count: int = 0
     """Checks behind a ``passed``: how many tests ran (0 for syntax and types)."""
     elapsed_ms: float = 0.0
+    applies: bool = True
+    """False when there is nothing to check here (no test reaches the hole): then it is not required."""
 
 
 class Verdicts(msgspec.Struct, frozen=True):
@@ -58,9 +60,9 @@ class Fill(msgspec.Struct, frozen=True):
     verdicts: Verdicts
 
 
-def not_run(why: str) -> Verdict:
+def not_run(why: str, *, applies: bool = True) -> Verdict:
     """A verdict for an oracle that was not asked, with the reason."""
-    return Verdict("not_run", why)
+    return Verdict("not_run", why, applies=applies)
 
 
 def unavailable(why: str) -> Verdict:
