@@ -258,7 +258,7 @@ def attend(
         scores = (scores.view(n, kv, g, t, own) + own_bias[:, None, None]).view(n, kv, g * t, own)
     if context_k is None or context_v is None:
         out = scores.softmax(-1, dtype=torch.float32).to(v.dtype) @ v
-        return out.view(n, heads, t, width).transpose(1, 2).reshape(n, t, heads * width)
+        return out.reshape(n, heads, t, width).transpose(1, 2).reshape(n, t, heads * width)
     m, _, c, _ = context_k.shape
     share = n // m
     folded = q.view(m, share, kv, g * t, width).transpose(1, 2).reshape(m, kv, share * g * t, width)
@@ -271,7 +271,7 @@ def attend(
     far = far.reshape(m, share, kv, g * t, c).transpose(1, 2).reshape(m, kv, share * g * t, c)
     seen = (far @ context_v).view(m, kv, share, g * t, width).transpose(1, 2).reshape(n, kv, g * t, width)
     out = seen + near @ v  # (N, KV, G T, H)
-    return out.view(n, heads, t, width).transpose(1, 2).reshape(n, t, heads * width)
+    return out.reshape(n, heads, t, width).transpose(1, 2).reshape(n, t, heads * width)
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
