@@ -1,0 +1,60 @@
+"""``astral-lsp``: the command. Each sub-command lives in a file of `astral_lsp.commands`."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+
+import astral_lsp
+
+_COMMANDS = {
+    "fill": "fill the holes of a file and verify each fill",
+    "holes": "list the holes of a file",
+    "model": "pull, add, list, verify or remove model weights",
+    "bench": "run an infilling benchmark",
+    "doctor": "check the environment and say what to do about each problem",
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line and return its exit code; heavy modules load only for the command that needs them."""
+    argv = sys.argv[1:] if argv is None else argv
+    if argv and argv[0] == "model":
+        from astral_lsp import model_cli
+
+        return model_cli.run(argv[1:])
+    parser = _parser(argv)
+    arguments = parser.parse_args(argv)
+    if arguments.stdio or arguments.tcp:
+        return _serve(arguments)
+    if arguments.command is None:
+        parser.print_help(sys.stderr)
+        return 2
+    return int(arguments.run(arguments))
+
+
+def _parser(argv: list[str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("astral-lsp", description="Fill typed holes in Python, verified.")
+    parser.add_argument("--version", action="version", version=f"astral-lsp {astral_lsp.__version__}")
+    face = parser.add_mutually_exclusive_group()
+    face.add_argument("--stdio", action="store_true", help="serve the Language Server Protocol on stdio")
+    face.add_argument("--tcp", metavar="PORT", type=int, help="serve on this port of the loopback interface")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    for name, summary in _COMMANDS.items():
+        command = commands.add_parser(name, help=summary, description=summary)
+        if name in argv and name != "model":
+            module = importlib.import_module(f"astral_lsp.commands.{name}")
+            module.add_arguments(command)
+            command.set_defaults(run=module.run)
+    return parser
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    from astral_lsp.server.app import serve
+
+    return serve(port=arguments.tcp)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

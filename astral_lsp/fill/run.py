@@ -1,0 +1,352 @@
+"""Algorithm 1 of ASTRAL for one hole: propose, verify as candidates arrive, repair what fails, confirm, rank."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Protocol, TypeVar
+
+from astral_lsp.context.environment import Environment
+from astral_lsp.fill.document import Document
+from astral_lsp.fill.rank import best_first, is_verified, refused
+from astral_lsp.fill.report import FillOptions, FillReport
+from astral_lsp.holes.find import find_holes
+from astral_lsp.holes.model import Hole, Span
+from astral_lsp.report import Fill, Finding, Verdict, Verdicts, not_run
+from astral_lsp.workers.process import WorkerFailure
+from astral_lsp.workers.protocol import Candidate, ModelInfo, Proposed, Repair
+from astral_lsp.workers.protocol import Propose as ProposeParams
+
+T = TypeVar("T")
+OnProgress = Callable[[str, "float | None"], None]
+
+REPAIR_ROUNDS = 3
+MIN_REPAIR_SECONDS = 0.5
+"""Less time than this is kept for ranking and for the way back to the editor."""
+PROPOSE_SHARE = 0.75
+"""Part of the budget that drawing may use; the rest is for verification and repair."""
+
+
+class Services(Protocol):
+    """What a run needs of the session that owns the workers. None of these raises but on cancellation;
+    the model's two raise WorkerFailure."""
+
+    async def start_model(self, on_progress: OnProgress | None = None) -> ModelInfo:
+        """Load the weights; pulls them first if need be."""
+
+    async def environment(self, document: Document, hole: Hole, holes: list[Hole]) -> Environment:
+        """σ and Γ of ``hole``."""
+
+    async def prepare(
+        self, document: Document, hole: Hole, environment: Environment, options: FillOptions
+    ) -> ProposeParams:
+        """Context and tier 1 and 2 constraints for the denoiser."""
+
+    async def propose(
+        self, params: ProposeParams, on_candidate: Callable[[Candidate], None], stop: asyncio.Event
+    ) -> Proposed:
+        """Draw candidates."""
+
+    async def repair(
+        self, params: Repair, on_candidate: Callable[[Candidate], None], stop: asyncio.Event
+    ) -> Proposed:
+        """Remask and draw again."""
+
+    def check_syntax(self, document: Document, hole: Hole, fill: str, holes: list[Hole]) -> Verdict:
+        """Tier 1, exactly."""
+
+    async def check_types(
+        self,
+        document: Document,
+        hole: Hole,
+        fills: list[str],
+        holes: list[Hole],
+        *,
+        confirm: bool = False,
+        budget_s: float,
+    ) -> list[Verdict]:
+        """Ask mypy."""
+
+    async def run_tests(
+        self, document: Document, hole: Hole, fills: list[str], holes: list[Hole], *, budget_s: float
+    ) -> list[Verdict]:
+        """Run the tests that reach the hole."""
+
+
+async def fill_hole(
+    services: Services,
+    document: Document,
+    hole: Hole,
+    options: FillOptions | None = None,
+    on_progress: OnProgress | None = None,
+    stop: asyncio.Event | None = None,
+    holes: list[Hole] | None = None,
+) -> FillReport:
+    """Fill ``hole``, one of the ``holes`` of ``document`` (found when not given).
+
+    Setting ``stop`` ends the run early with the best so far and honest verdicts; cancelling the task abandons
+    it. Loading the model does not count against the budget. Never raises but on cancellation: what went wrong
+    is in the report's ``message`` and verdicts.
+    """
+    run = _Run(
+        services,
+        document,
+        hole,
+        find_holes(document.text) if holes is None else holes,
+        options or FillOptions(),
+        on_progress or (lambda _text, _fraction: None),
+        stop or asyncio.Event(),
+    )
+    return await run.execute()
+
+
+class _Run:
+    """The state of one `fill_hole`."""
+
+    def __init__(
+        self,
+        services: Services,
+        document: Document,
+        hole: Hole,
+        holes: list[Hole],
+        options: FillOptions,
+        on_progress: OnProgress,
+        stop: asyncio.Event,
+    ) -> None:
+        self.services, self.document, self.hole, self.options = services, document, hole, options
+        self.holes = [other for other in holes if other.span != hole.span]
+        self.on_progress, self.stop = on_progress, stop
+        self.enough = asyncio.Event()
+        self.judged: dict[str, Fill] = {}
+        self.drawn: dict[str, Candidate] = {}
+        self.elapsed: dict[str, float] = {}
+        self.evaluations = 0
+        self.messages: list[str] = []
+        self.deadline = 0.0
+
+    async def execute(self) -> FillReport:
+        info: ModelInfo | None = None
+        environment = Environment()
+        try:
+            info = await self.services.start_model(self.on_progress)
+        except WorkerFailure as failure:
+            self.messages.append(failure.message)
+        began = time.monotonic()
+        self.deadline = began + self.options.budget_s
+        environment = await self._timed("analyse", self._environment())
+        if info is not None:
+            await self._draw_and_verify(environment)
+        self.elapsed["total"] = (time.monotonic() - began) * 1e3
+        return self._report(environment, info)
+
+    async def _environment(self) -> Environment:
+        self.on_progress("reading σ and Γ", None)
+        return await self.services.environment(self.document, self.hole, self.holes)
+
+    async def _draw_and_verify(self, environment: Environment) -> None:
+        params = await self.services.prepare(self.document, self.hole, environment, self.options)
+        params.budget_ms = max(100.0, self._left() * PROPOSE_SHARE * 1e3)
+        await self._timed("propose", self._rounds_of(params))
+        await self._timed("repair", self._repair(params))
+        await self._timed("confirm", self._confirm())
+        if not self.judged and not self.messages:
+            self.messages.append(
+                "cancelled before a candidate was drawn"
+                if self.stop.is_set()
+                else f"no candidate within {self.options.budget_s:g} s"
+            )
+
+    # --- propose and verify ---------------------------------------------------------------------------------
+
+    async def _rounds_of(self, params: ProposeParams | Repair) -> None:
+        """Draw with ``params``; candidates are judged in batches while later ones are still being drawn."""
+        queue: asyncio.Queue[Candidate | None] = asyncio.Queue()
+        drawing = asyncio.ensure_future(self._draw(params, queue))
+        try:
+            while True:
+                batch, ended = await _next_batch(queue)
+                await self._judge(batch)
+                if ended:
+                    break
+            await drawing
+        finally:
+            drawing.cancel()
+
+    async def _draw(self, params: ProposeParams | Repair, queue: asyncio.Queue[Candidate | None]) -> None:
+        halt = asyncio.Event()
+        watch = asyncio.ensure_future(_first_of(self.stop, self.enough, halt))
+        try:
+            if isinstance(params, Repair):
+                proposed = await self.services.repair(params, queue.put_nowait, halt)
+            else:
+                self.on_progress("unmasking", None)
+                proposed = await self.services.propose(params, queue.put_nowait, halt)
+            self.evaluations += proposed.evaluations
+            for candidate in proposed.candidates:
+                queue.put_nowait(candidate)
+        except WorkerFailure as failure:
+            self.messages.append(failure.message)
+        finally:
+            watch.cancel()
+            queue.put_nowait(None)
+
+    async def _judge(self, batch: list[Candidate]) -> None:
+        fresh = [c for c in batch if c.text not in self.judged and c.text not in self.options.rejected]
+        fresh = list({c.text: c for c in fresh}.values())
+        if not fresh:
+            return
+        began = time.monotonic()
+        syntax = {c.text: self._syntax(c.text) for c in fresh}
+        sound = [c for c in fresh if syntax[c.text].status != "failed"]
+        types = await self._types([c.text for c in sound])
+        # tests first for what types let pass: a budget that runs out should cost the unlikely ones
+        order = sorted(sound, key=lambda c: types[c.text].status == "failed")
+        tests = await self._tests([c.text for c in order])
+        for candidate in fresh:
+            text = candidate.text
+            blocked = not_run("the fill does not parse")
+            verdicts = Verdicts(syntax[text], types.get(text, blocked), tests.get(text, blocked))
+            self._keep(candidate, verdicts)
+        self.elapsed["verify"] = self.elapsed.get("verify", 0.0) + (time.monotonic() - began) * 1e3
+
+    def _syntax(self, text: str) -> Verdict:
+        return self.services.check_syntax(self.document, self.hole, text, self.holes)
+
+    async def _types(self, texts: list[str], *, confirm: bool = False) -> dict[str, Verdict]:
+        if not texts:
+            return {}
+        if not self.options.check_types:
+            return dict.fromkeys(texts, not_run("type checking is switched off"))
+        if self.stop.is_set():
+            return dict.fromkeys(texts, not_run("cancelled"))
+        verdicts = await self.services.check_types(
+            self.document, self.hole, texts, self.holes, confirm=confirm, budget_s=max(0.2, self._left())
+        )
+        return dict(zip(texts, verdicts, strict=True))
+
+    async def _tests(self, texts: list[str]) -> dict[str, Verdict]:
+        if not texts:
+            return {}
+        if not self.options.run_tests:
+            return dict.fromkeys(texts, not_run("tests are switched off"))
+        if self.stop.is_set():
+            return dict.fromkeys(texts, not_run("cancelled"))
+        verdicts = await self.services.run_tests(
+            self.document, self.hole, texts, self.holes, budget_s=max(0.2, self._left())
+        )
+        return dict(zip(texts, verdicts, strict=True))
+
+    def _keep(self, candidate: Candidate, verdicts: Verdicts) -> None:
+        verified = is_verified(
+            verdicts, types_required=self.options.check_types, tests_required=self.options.run_tests
+        )
+        self.drawn[candidate.text] = candidate
+        self.judged[candidate.text] = Fill(candidate.text, candidate.score, verified, verdicts)
+        self.on_progress(f"{len(self.judged)} judged", None)
+        if verified and verdicts.tests.status == "passed":
+            self.enough.set()  # it passed everything that there is: waiting would only cost time
+
+    # --- repair -------------------------------------------------------------------------------------------
+
+    async def _repair(self, params: ProposeParams) -> None:
+        """Remask what the oracles point at in the best refused candidate, and draw again in place."""
+        tried: set[str] = set()
+        for _ in range(REPAIR_ROUNDS):
+            if self._satisfied() or self._left() < MIN_REPAIR_SECONDS or self.stop.is_set():
+                return
+            target = next((f for f in best_first(self.judged.values()) if f.text not in tried), None)
+            if target is None or not target.text:
+                return
+            tried.add(target.text)
+            self.on_progress("repairing in place", None)
+            params.budget_ms = self._left() * PROPOSE_SHARE * 1e3
+            repair = Repair(
+                params, target.text, _remask(target), sorted({*self.judged, *self.options.rejected})
+            )
+            self.enough.clear()
+            await self._rounds_of(repair)
+
+    def _satisfied(self) -> bool:
+        return any(not refused(fill.verdicts) for fill in self.judged.values())
+
+    # --- confirm ------------------------------------------------------------------------------------------
+
+    async def _confirm(self) -> None:
+        """The winner's types are checked once more by an update of the whole program (tier 3, exact)."""
+        while self.options.check_types and not self.stop.is_set():
+            best = next(iter(best_first(self.judged.values())), None)
+            if best is None or best.verdicts.types.status != "passed":
+                return
+            verdict = (await self._types([best.text], confirm=True))[best.text]
+            verdicts = Verdicts(best.verdicts.syntax, verdict, best.verdicts.tests)
+            self._keep(self.drawn[best.text], verdicts)
+            if verdict.status != "failed":
+                return
+
+    # --- report -------------------------------------------------------------------------------------------
+
+    def _report(self, environment: Environment, info: ModelInfo | None) -> FillReport:
+        ranked = best_first(self.judged.values())
+        return FillReport(
+            hole=self.hole,
+            expected_type=environment.expected,
+            environment=environment,
+            fills=[fill for fill in ranked if not refused(fill.verdicts)],
+            rejected=[fill for fill in ranked if refused(fill.verdicts)],
+            elapsed_ms={stage: round(ms, 1) for stage, ms in self.elapsed.items()},
+            engine=self.options.engine,
+            model=info.model if info is not None else "",
+            adapter=info.adapter if info is not None else "",
+            evaluations=self.evaluations,
+            message="; ".join(dict.fromkeys(self.messages)),
+        )
+
+    def _left(self) -> float:
+        return self.deadline - time.monotonic()
+
+    async def _timed(self, stage: str, work: Awaitable[T]) -> T:
+        began = time.monotonic()
+        try:
+            return await work
+        finally:
+            self.elapsed[stage] = (time.monotonic() - began) * 1e3
+
+
+def _remask(fill: Fill) -> list[Span]:
+    """Spans of ``fill`` that its findings point at, surest first; all of it when they point nowhere."""
+    findings: list[Finding] = sorted(
+        (
+            finding
+            for verdict in (fill.verdicts.syntax, fill.verdicts.types, fill.verdicts.tests)
+            for finding in verdict.findings
+            if finding.span is not None
+        ),
+        key=lambda finding: -finding.confidence,
+    )
+    spans = [finding.span for finding in findings if finding.span is not None]
+    return spans or [Span(0, len(fill.text))]
+
+
+async def _next_batch(queue: asyncio.Queue[Candidate | None]) -> tuple[list[Candidate], bool]:
+    """Wait for one candidate, take all that are there; True when the drawing has ended."""
+    batch: list[Candidate] = []
+    item = await queue.get()
+    while True:
+        if item is None:
+            return batch, True
+        batch.append(item)
+        if queue.empty():
+            return batch, False
+        item = queue.get_nowait()
+
+
+async def _first_of(stop: asyncio.Event, enough: asyncio.Event, halt: asyncio.Event) -> None:
+    """Set ``halt`` as soon as one of the other two is set."""
+    waits = [asyncio.ensure_future(stop.wait()), asyncio.ensure_future(enough.wait())]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        halt.set()
+    finally:
+        for wait in waits:
+            wait.cancel()

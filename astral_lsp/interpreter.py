@@ -1,0 +1,65 @@
+"""Which Python is the user's: it decides which site-packages mypy sees and under which pytest runs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+_NAMES = (".venv", "venv", "env", ".env")
+
+
+class NoInterpreter(ValueError):
+    """The configured interpreter is not there; the message says which."""
+
+
+def find_interpreter(root: Path, setting: str = "") -> str:
+    """Return the path of the user's interpreter.
+
+    In order: the setting, a virtual environment in ``root`` or a folder above it, ``VIRTUAL_ENV``,
+    ``CONDA_PREFIX``, ``python3`` on PATH, our own. Raises NoInterpreter for a setting that does not exist.
+    """
+    if setting:
+        path = Path(setting).expanduser()
+        path = path if path.is_absolute() else root / path
+        found = _inside(path) if path.is_dir() else (str(path) if path.is_file() else shutil.which(setting))
+        if not found:
+            raise NoInterpreter(f"the interpreter {setting!r} of the settings does not exist")
+        return found
+    for prefix in _prefixes(root):
+        if found := _inside(prefix):
+            return found
+    return shutil.which("python3") or shutil.which("python") or sys.executable
+
+
+def _prefixes(root: Path) -> Iterator[Path]:
+    for folder in (root, *root.parents):
+        for name in _NAMES:
+            if (folder / name / "pyvenv.cfg").is_file():
+                yield folder / name
+        if (folder / ".git").exists():
+            break
+    for variable in ("VIRTUAL_ENV", "CONDA_PREFIX"):
+        if value := os.environ.get(variable):
+            yield Path(value)
+
+
+def _inside(prefix: Path) -> str | None:
+    for relative in ("bin/python", "bin/python3", "Scripts/python.exe", "python.exe"):
+        if (prefix / relative).is_file():
+            return str(prefix / relative)
+    return None
+
+
+def find_root(path: Path) -> Path:
+    """Return the project folder of ``path``: the nearest one with a project marker, else its own folder."""
+    start = path if path.is_dir() else path.parent
+    for folder in (start, *start.parents):
+        if any((folder / marker).exists() for marker in _MARKERS):
+            return folder
+    return start
+
+
+_MARKERS = ("pyproject.toml", "setup.cfg", "setup.py", "mypy.ini", "pytest.ini", "tox.ini", ".git")
