@@ -31,6 +31,11 @@ Category = Literal["expression", "statements", "any"]
 """What syntax a fill must be: one expression, one or more statements, or whatever lets the file parse."""
 
 
+Position = Literal["value", "target", "name", "type", "statement"]
+"""What the grammar allows at the hole: any expression, an assignment target or pattern, a bare identifier
+(parameter, attribute, keyword, import), a type annotation, or a statement."""
+
+
 class Span(msgspec.Struct, frozen=True):
     """Half-open range of code points ``[start, end)``."""
 
@@ -56,7 +61,7 @@ class Hole(msgspec.Struct, frozen=True):
     text: str
     """The placeholder as written."""
     indent: str
-    """Leading white space of the line that the hole starts on."""
+    """Leading white space of the line that the fill starts on (a new one when there is a ``lead``)."""
     hint: str = ""
     """Trailing comment on the line, then the docstring of the enclosing function, joined by a newline."""
     name: str | None = None
@@ -65,6 +70,11 @@ class Hole(msgspec.Struct, frozen=True):
     """Qualified name of the enclosing function or class within the module, '' at module level."""
     function: Span | None = None
     """The innermost enclosing function definition, decorators included."""
+    lead: str = ""
+    """What an insertion puts before the fill's first line: a line ending and ``indent`` when the placeholder
+    is the body on the header's own line (``def f(): ...``), else ''. The span then starts after the colon."""
+    position: Position = "value"
+    """What may stand there; tools that rewrite the buffer need it to keep the file valid."""
 
     @property
     def span(self) -> Span:

@@ -1,0 +1,46 @@
+"""Lines as Python sees them: ended by a line feed, a carriage return, or both."""
+
+from __future__ import annotations
+
+import re
+
+BOM = "\ufeff"
+_BLANK = re.compile(r"[ \t\f]*")
+_INDENTED = re.compile(r":[ \t]*(?:#[^\r\n]*)?(?:\r\n|\n|\r)([ \t]+)\S")
+_LINE_END = re.compile(r"\r\n|\n|\r")
+
+
+def line_start(text: str, offset: int) -> int:
+    """First code point of the line that ``offset`` is on (after a byte order mark)."""
+    feed = text.rfind("\n", 0, offset) + 1
+    start = max(feed, text.rfind("\r", feed, offset) + 1)
+    return 1 if start == 0 and offset > 0 and text.startswith(BOM) else start
+
+
+def line_end(text: str, offset: int) -> int:
+    """Where the line ending of the line that ``offset`` is on begins, or the end of the text."""
+    feed = text.find("\n", offset)
+    feed = len(text) if feed < 0 else feed
+    carriage = text.find("\r", offset, feed)
+    return feed if carriage < 0 else carriage
+
+
+def line_indent(text: str, offset: int) -> str:
+    """Leading white space of the line that ``offset`` is on."""
+    match = _BLANK.match(text, line_start(text, offset))
+    return match[0] if match else ""
+
+
+def indent_unit(text: str) -> str:
+    """One level of indentation as the buffer writes it; four spaces when it has no indented block."""
+    match = _INDENTED.search(text)
+    if match is None:
+        return "    "
+    inner, outer = match[1], line_indent(text, match.start())
+    return inner[len(outer) :] if inner.startswith(outer) and len(inner) > len(outer) else inner
+
+
+def line_ending(text: str) -> str:
+    """The buffer's first line ending; a line feed when it has none."""
+    match = _LINE_END.search(text)
+    return match[0] if match else "\n"
