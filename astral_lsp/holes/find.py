@@ -20,13 +20,15 @@ from astral_lsp.holes.scopes import enclosure
 from astral_lsp.holes.selection import place_selection
 from astral_lsp.holes.tree import Step, SyntaxTree, parse
 
-_CANDIDATE = re.compile(
-    r"(?P<ellipsis>\.\.\.)"
-    r"|(?P<hole_name>\b__hole__\b)"
-    r"|(?<![\w?])(?P<question>\?\?|\?[^\W\d]\w*)(?![\w?])"
-    r"|\b(?P<not_implemented>raise)[ \t]+NotImplementedError\b"
-    r"|\b(?P<pass_todo>pass)\b"
+_MARKERS: tuple[tuple[Marker, str, re.Pattern[str]], ...] = (
+    ("ellipsis", "...", re.compile(r"\.\.\.")),
+    ("hole_name", "__hole__", re.compile(r"\b__hole__\b")),
+    ("question", "?", re.compile(r"(?<![\w?])(?:\?\?|\?[^\W\d]\w*)(?![\w?])")),
+    ("not_implemented", "raise", re.compile(r"\braise[ \t]+NotImplementedError\b")),
+    ("pass_todo", "pass", re.compile(r"\bpass\b")),
 )
+"""Marker, the characters to look for, and what must match there."""
+_TODO_WORDS = ("TODO", "FIXME", "todo", "fixme", "Todo", "Fixme")
 _PACKAGE = "astral_lsp"
 _HOLE_ORIGINS = ("astral_lsp.hole", "astral_lsp.runtime.hole")
 _MACHINE_COMMENT = re.compile(r"#\s*(?:type:|noqa\b|pragma:|fmt:|pylint:|pyright:|mypy:|ruff:)")
@@ -98,11 +100,20 @@ def hole_from_range(text: str, start: int, end: int, tree: SyntaxTree | None = N
 
 
 def _candidates(tree: SyntaxTree, imports: Imports, stub: bool) -> Iterator[_Found]:
-    for match in _CANDIDATE.finditer(tree.text):
-        marker: Marker = match.lastgroup  # type: ignore[assignment]
-        found = _judge(tree, marker, match.start(marker), match.end(marker), imports, stub)
-        if found is not None:
-            yield found
+    text = tree.text
+    for marker, needle, pattern in _MARKERS:
+        if marker == "pass_todo" and not any(word in text for word in _TODO_WORDS):
+            continue
+        if marker == "not_implemented" and "NotImplementedError" not in text:
+            continue
+        at = text.find(needle)
+        while at >= 0:
+            match = pattern.match(text, at)
+            if match is not None:
+                found = _judge(tree, marker, at, match.end(), imports, stub)
+                if found is not None:
+                    yield found
+            at = text.find(needle, at + len(needle) if match is None else match.end())
     if _PACKAGE in tree.text:
         yield from _hole_calls(tree, imports)
 
@@ -110,7 +121,7 @@ def _candidates(tree: SyntaxTree, imports: Imports, stub: bool) -> Iterator[_Fou
 def _judge(
     tree: SyntaxTree, marker: Marker, start: int, end: int, imports: Imports, stub: bool
 ) -> _Found | None:
-    path = tree.path(start, end)
+    path = tree.path(start)
     leaf = path[-1]
     if tree.start(leaf.node) != start:
         return None
@@ -180,7 +191,8 @@ def _describe(
     tree: SyntaxTree, path: list[Step], place: Place, marker: Marker, number: int, hint: str, name: str | None
 ) -> Hole:
     around = enclosure(tree, path)
-    comment = "" if marker == "pass_todo" else _trailing_comment(tree, place)
+    beside = "" if marker == "pass_todo" else _trailing_comment(tree, place)
+    comment = "\n".join(part for part in (hint, beside) if part)
     return Hole(
         id=number,
         kind=place.kind,
@@ -190,11 +202,12 @@ def _describe(
         end=place.end,
         text=tree.text[place.start : place.end],
         indent=place.indent,
-        hint="\n".join(part for part in (hint, comment, around.docstring) if part),
+        hint="\n".join(part for part in (comment, around.docstring) if part),
         name=name,
         scope=around.scope,
         function=around.function,
         lead=place.lead,
+        comment=comment,
         position=place.position,
     )
 

@@ -73,6 +73,8 @@ class Hole(msgspec.Struct, frozen=True):
     lead: str = ""
     """What an insertion puts before the fill's first line: a line ending and ``indent`` when the placeholder
     is the body on the header's own line (``def f(): ...``), else ''. The span then starts after the colon."""
+    comment: str = ""
+    """The part of ``hint`` that is not the docstring: the marker's own words and the trailing comment."""
     position: Position = "value"
     """What may stand there; tools that rewrite the buffer need it to keep the file valid."""
 
