@@ -1,0 +1,356 @@
+"""The syntax oracle: does the file compile with this fill in it, and is the fill what its hole may hold?
+
+Exact, in this process, and cheap enough to ask for every candidate: the file without the fill is judged once,
+then only the statement or function around the hole is compiled for each fill. Broken syntax elsewhere is not
+held against a fill.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import time
+import warnings
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+import tree_sitter
+
+from astral_lsp.holes.find import find_holes
+from astral_lsp.holes.lines import BOM, line_end, line_indent, line_start
+from astral_lsp.holes.mask import neutralise, stand_in
+from astral_lsp.holes.model import Hole, Span
+from astral_lsp.holes.tree import SyntaxTree, parse
+from astral_lsp.report import Finding, Verdict
+
+_COMPOUND = ("function_definition", "class_definition", "decorated_definition")
+_LINE_ENDING = re.compile(r"\r\n|\r")
+_MAX_ERRORS = 8
+
+
+class Frame(NamedTuple):
+    """A buffer prepared for judging fills of one hole; other holes are stand-ins."""
+
+    head: str
+    before: str
+    after: str
+    tail: str
+    """``before`` and ``after``: the smallest run of whole lines around the hole that compiles by itself, cut
+    at the hole; ``head`` and ``tail``: the rest of the file."""
+    wrapped: bool
+    """The run is indented and needs a header above it."""
+    compiles: bool
+    """The run compiles with a stand-in for the hole; if not, only its errors can be compared."""
+    rest_parses: bool
+    """So does the whole file."""
+    errors: int = 0
+    """How many syntax errors tree-sitter sees around the stand-in."""
+
+
+def check_syntax(
+    text: str, hole: Hole, fill: str, other_holes: Sequence[Hole] = (), *, allow_holes: bool = False
+) -> Verdict:
+    """Judge ``fill`` in place of ``hole``; ``fill`` is exactly what would replace the span.
+
+    ``failed`` when the file does not compile with it (and did without), when it is not the one expression or
+    the statements that the hole's category asks for, or when it still holds a hole (unless ``allow_holes``).
+    Findings carry spans inside ``fill``. Never raises on any text.
+    """
+    began = time.perf_counter()
+    frame = _frame(text, hole, tuple(other_holes))
+    problem = (
+        _unusable(fill)
+        or (None if allow_holes else _still_a_hole(frame, fill, hole))
+        or _wrong_category(frame, fill, hole)
+        or _does_not_compile(frame, fill)
+    )
+    elapsed = (time.perf_counter() - began) * 1000
+    if problem is not None:
+        return Verdict("failed", problem.message, (problem,), elapsed_ms=elapsed)
+    whole = frame.rest_parses or _parses(_whole(frame, fill))
+    detail = "" if whole else "the file has other syntax errors, which are not the fill's"
+    return Verdict("passed", detail, elapsed_ms=elapsed)
+
+
+@lru_cache(maxsize=64)
+def _frame(text: str, hole: Hole, others: tuple[Hole, ...]) -> Frame:
+    """Everything about the buffer that does not depend on the fill."""
+    apart = [other for other in others if other.end <= hole.start or other.start >= hole.end]
+    masked = neutralise(text, apart)
+    start = masked.to_masked(hole.start)
+    end = start + hole.end - hole.start
+    before, after = masked.text[:start], masked.text[end:]
+    filler = next((item for item in _fillers(hole) if _parses(before + item + after)), None)
+    rest_parses = filler is not None
+    if filler is None and hole.category == "any":
+        return Frame("", before, after, "", False, False, False)
+    filler = _fillers(hole)[0] if filler is None else filler
+    low, high, wrapped = _run(parse(before + filler + after), start, start + len(filler))
+    cut = high - start - len(filler)
+    frame = Frame(before[:low], before[low:], after[:cut], after[cut:], wrapped, False, rest_parses)
+    if _compile_error(frame, filler) is None:
+        return frame._replace(compiles=True)
+    return frame._replace(errors=len(_errors_around(frame, filler)))
+
+
+def _fillers(hole: Hole) -> list[str]:
+    """Texts one of which fits the hole in any file that is not broken elsewhere."""
+    if hole.category == "any":
+        body = f"\n{hole.indent}    pass"
+        return [hole.text, f" __hole_{hole.id}__", "...", "", body, ": ...", "\npass\n"]
+    filler = stand_in(hole)
+    return [f"{hole.lead}{filler}", f" {filler} "]
+
+
+def _run(tree: SyntaxTree, start: int, end: int) -> tuple[int, int, bool]:
+    """Whole lines around ``[start, end)`` that stand alone: the outermost function, else the statement."""
+    path = tree.path(start, max(end, start + 1)) if tree.text else []
+    chosen: tree_sitter.Node | None = None
+    for step in path[1:]:
+        if step.node.is_error:
+            break
+        if step.type in _COMPOUND:
+            chosen = step.node
+            if _is_function(step.node):
+                break
+        elif step.node.parent is not None and step.node.parent.type in ("block", "module"):
+            chosen = step.node if step.type != "block" else chosen
+    if chosen is None:
+        return 0, len(tree.text), False
+    low = line_start(tree.text, tree.start(chosen))
+    high = line_end(tree.text, max(tree.end(chosen), end))
+    if tree.text[low : tree.start(chosen)].strip():
+        return 0, len(tree.text), False
+    return low, high, bool(line_indent(tree.text, low).strip("\f"))
+
+
+def _is_function(node: tree_sitter.Node) -> bool:
+    inner = node.child_by_field_name("definition") if node.type == "decorated_definition" else node
+    return inner is not None and inner.type == "function_definition"
+
+
+# --- the checks, cheapest first ---------------------------------------------------------------------------
+
+
+def _unusable(fill: str) -> Finding | None:
+    if not fill.strip():
+        return Finding("the fill is empty", "syntax", Span(0, len(fill)), confidence=1.0)
+    for index, character in enumerate(fill):
+        if character == "\0" or "\ud800" <= character <= "\udfff":
+            where = Span(index, index + 1)
+            return Finding(
+                f"character U+{ord(character):04X} cannot stand in Python", "syntax", where, None, 1.0
+            )
+    return None
+
+
+def _still_a_hole(frame: Frame, fill: str, hole: Hole) -> Finding | None:
+    if not any(mark in fill for mark in ("...", "__hole__", "?", "raise", "pass", "hole")):
+        return None
+    aliased = "hole" in fill  # what `hole` is called is said by the imports
+    low = len(frame.head if aliased else "") + len(frame.before)
+    text = _whole(frame, fill) if aliased else frame.before + fill + frame.after
+    for found in find_holes(text):
+        if low <= found.start < low + len(fill):
+            span = Span(found.start - low, min(found.end - low, len(fill)))
+            return Finding(f"the fill still holds a hole: {found.text.strip()}", "hole", span, confidence=1.0)
+    return None
+
+
+def _wrong_category(frame: Frame, fill: str, hole: Hole) -> Finding | None:
+    if hole.category == "expression":
+        return _not_one_expression(frame, fill, hole)
+    if hole.category == "statements":
+        return _not_statements(fill, hole)
+    return None
+
+
+def _not_statements(fill: str, hole: Hole) -> Finding | None:
+    """Statements, each of which starts at the hole's indentation."""
+    body = fill.removeprefix(hole.lead) if hole.lead else fill
+    shift = len(fill) - len(body)
+    inline = bool(hole.lead) and shift == 0
+    lead = ("if 1:" if inline else "if 1:\n" + hole.indent) if hole.indent else ""
+    error = _parse_error(lead + body)
+    if error is not None:
+        return _finding(error, lead, body, shift)
+    module = ast.parse(_plain(lead + body))
+    if hole.indent and len(module.body) > 1:
+        at = _offset(_plain(lead + body), module.body[1].lineno, module.body[1].col_offset) - len(lead)
+        span = Span(max(0, at) + shift, len(fill))
+        return Finding("the fill leaves the block that its hole is in", "syntax", span, confidence=0.9)
+    return None
+
+
+def _not_one_expression(frame: Frame, fill: str, hole: Hole) -> Finding | None:
+    """One expression that keeps together where it stands: no operator next to it takes a part of it away."""
+    if _is_positional_argument(frame, hole):
+        return _not_arguments(frame, fill)
+    starred = fill.lstrip().startswith("*")  # `*rest` among elements
+    lead = "_f(" if starred else "("
+    error = _parse_error(f"{lead}{fill}\n)")
+    if error is not None:
+        return _finding(error, lead, fill, 0)
+    if starred or not frame.compiles:
+        return None
+    plain, grouped = _tree(frame, fill), _tree(frame, f"({fill}\n)" if "#" in fill else f"({fill})")
+    if plain is None:
+        return None  # the compiler says why
+    if grouped is not None and ast.dump(plain) != ast.dump(grouped):
+        message = "the fill does not keep together here: put it in parentheses"
+        return Finding(message, "syntax", Span(0, len(fill)), confidence=0.6)
+    return None
+
+
+def _is_positional_argument(frame: Frame, hole: Hole) -> bool:
+    return hole.kind == "argument" and frame.before.rstrip().endswith(("(", ","))
+
+
+def _not_arguments(frame: Frame, fill: str) -> Finding | None:
+    """One argument, a keyword one included; several where the hole stands for all arguments of the call."""
+    error = _parse_error(f"_f({fill}\n)")
+    if error is not None:
+        return _finding(error, "_f(", fill, 0)
+    call = ast.parse(f"_f({_plain(fill)}\n)", mode="eval").body
+    everything = frame.before.rstrip().endswith("(") and frame.after.lstrip(" \t\r\n,").startswith(")")
+    if not isinstance(call, ast.Call):
+        return Finding("the fill closes the call that it is an argument of", "syntax", Span(0, len(fill)))
+    if not everything and len(call.args) + len(call.keywords) != 1:
+        return Finding("the fill is not one argument", "syntax", Span(0, len(fill)), confidence=0.6)
+    return None
+
+
+def _does_not_compile(frame: Frame, fill: str) -> Finding | None:
+    error = _compile_error(frame, fill)
+    if error is None:
+        return None
+    if frame.compiles:
+        return _finding(error, _lead(frame) + frame.before, fill, 0)
+    return _new_error(frame, fill, error)
+
+
+def _new_error(frame: Frame, fill: str, error: SyntaxError) -> Finding | None:
+    """In broken surroundings: an error that touches the fill, or more errors around it than without it."""
+    low, high = len(frame.before), len(frame.before) + len(fill)
+    spans = _errors_around(frame, fill)
+    for start, end in spans:
+        if end >= low and start < high:
+            span = Span(max(0, start - low), max(0, min(end, high) - low))
+            return Finding("invalid syntax", "syntax", span, confidence=0.5)
+    return _finding(error, _lead(frame) + frame.before, fill, 0) if len(spans) > frame.errors else None
+
+
+def _errors_around(frame: Frame, fill: str) -> list[tuple[int, int]]:
+    """tree-sitter's errors in the top-level statements of the run that the fill touches."""
+    low, high = len(frame.before), len(frame.before) + len(fill)
+    tree = parse(frame.before + fill + frame.after)
+    touched = [node for node in tree.root.children if tree.end(node) >= low and tree.start(node) <= high]
+    nodes = [tree.root] if tree.root.is_error else touched
+    return [(tree.start(item), tree.end(item)) for node in nodes for item in _errors(node)]
+
+
+def _errors(node: tree_sitter.Node) -> list[tree_sitter.Node]:
+    found: list[tree_sitter.Node] = []
+    queue = [node]
+    while queue and len(found) < _MAX_ERRORS:
+        item = queue.pop()
+        if item.is_error or item.is_missing:
+            found.append(item)
+        elif item.has_error:
+            queue.extend(item.children)
+    return found
+
+
+# --- Python's own parser ----------------------------------------------------------------------------------
+
+
+def _whole(frame: Frame, fill: str) -> str:
+    return "".join((frame.head, frame.before, fill, frame.after, frame.tail))
+
+
+def _lead(frame: Frame) -> str:
+    return "if 1:\n" if frame.wrapped else ""
+
+
+def _tree(frame: Frame, fill: str) -> ast.Module | None:
+    try:
+        return ast.parse(_plain(_lead(frame) + frame.before + fill + frame.after))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def _parses(source: str) -> bool:
+    return _parse_error(source) is None
+
+
+def _parse_error(source: str) -> SyntaxError | None:
+    return _guarded(source, ast.PyCF_ONLY_AST)
+
+
+def _compile_error(frame: Frame, fill: str) -> SyntaxError | None:
+    """Also what only the compiler refuses: ``return`` outside a function, ``await`` outside a coroutine."""
+    source = _lead(frame) + frame.before + fill + frame.after
+    error = _guarded(source, 0)
+    if error is None and frame.wrapped and len(ast.parse(_plain(source)).body) > 1:
+        return SyntaxError("the fill leaves the block that its hole is in")
+    return error
+
+
+def _guarded(source: str, flags: int) -> SyntaxError | None:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            compile(_plain(source), "<fill>", "exec", flags, dont_inherit=True)
+    except SyntaxError as error:
+        return error
+    except (ValueError, RecursionError, MemoryError, OverflowError) as error:
+        return SyntaxError(str(error) or "too deeply nested")
+    return None
+
+
+def _plain(source: str) -> str:
+    """The source as Python's tokenizer wants it: no byte order mark, line feeds only."""
+    source = source[1:] if source.startswith(BOM) else source
+    return _LINE_ENDING.sub("\n", source) if "\r" in source else source
+
+
+def _finding(error: SyntaxError, before: str, fill: str, shift: int) -> Finding:
+    """Turn Python's position into a span of the fill; at its end when the error is found after it."""
+    message = error.msg or "invalid syntax"
+    if error.lineno is None:
+        return Finding(message, "syntax", Span(0, shift + len(fill)), confidence=0.3)
+    original, before, fill = fill, _plain(before), _plain(fill)
+    source = before + fill
+    at = _offset(source, error.lineno, None, error.offset) - len(before)
+    at = min(max(at, 0), max(len(fill) - 1, 0))
+    stop = len(fill)
+    if error.end_lineno is not None and error.end_offset is not None and error.end_offset > 0:
+        stop = _offset(source, error.end_lineno, None, error.end_offset) - len(before)
+    stop = min(max(stop, at + 1), len(fill))
+    span = Span(_unplain(original, at) + shift, _unplain(original, stop) + shift)
+    return Finding(message, "syntax", span, confidence=0.7)
+
+
+def _unplain(source: str, offset: int) -> int:
+    """Offset in ``_plain(source)`` -> offset in ``source``."""
+    for match in re.finditer("\r\n", source):
+        if match.start() >= offset:
+            break
+        offset += 1
+    return offset
+
+
+def _offset(source: str, line: int, byte_column: int | None, column: int | None = None) -> int:
+    """Code-point offset of a 1-based ``line`` and a 0-based byte column or a 1-based character column."""
+    start = 0
+    for _ in range(line - 1):
+        feed = source.find("\n", start)
+        if feed < 0:
+            return len(source)
+        start = feed + 1
+    if byte_column is not None:
+        end = source.find("\n", start)
+        text = source[start : end if end >= 0 else len(source)]
+        return start + len(text.encode("utf-8", "surrogatepass")[:byte_column].decode("utf-8", "ignore"))
+    return start + max((column or 1) - 1, 0)
