@@ -1,4 +1,4 @@
-"""``astral-lsp bench infilling DATA``: the infilling protocol, in one process with the model warm.
+"""``astral-lsp bench infilling DATA``: the infilling protocol, in one process with a warm model.
 
 The fill sees a row's prompt and suffix only. Doctests in them are visible tests; the row's own ``test`` decides
 afterwards and is never shown. pass@1 counts the first-ranked fill, inserted exactly as the server would.
@@ -32,7 +32,7 @@ from astral_lsp.fill.document import Document
 from astral_lsp.fill.report import FillOptions, FillReport
 from astral_lsp.fill.run import fill_hole
 from astral_lsp.fill.session import Session
-from astral_lsp.holes.find import hole_from_range
+from astral_lsp.holes.model import Hole
 
 TEST_SECONDS = 6.0
 
@@ -143,13 +143,15 @@ def _sink(path: Path | None) -> TextIO:
     return open(path or os.devnull, "w", encoding="utf-8")
 
 
-async def _one(
-    session: Session, folder: Path, row: Row, options: FillOptions
-) -> tuple[Outcome, FillReport]:
+async def _one(session: Session, folder: Path, row: Row, options: FillOptions) -> tuple[Outcome, FillReport]:
     text = row.prompt + row.suffix
     # one path for all rows: the oracles stay warm, and the file is never written
     document = Document(str(folder / "solution.py"), text, 0)
-    hole = hole_from_range(text, len(row.prompt), len(row.prompt))
+    # built by hand: whatever is missing between the two texts, white space at its ends included
+    at = len(row.prompt)
+    line = row.prompt.rpartition("\n")[2]
+    indent = line[: len(line) - len(line.lstrip())]
+    hole = Hole(1, "selection", "selection", "any", at, at, "", indent)
     await session.start_model()
     began = time.perf_counter()
     report = await fill_hole(session, document, hole, options, holes=[])
@@ -228,13 +230,16 @@ def _table(
     identity: str,
 ) -> None:
     print(f"data {arguments.data.name} · every {arguments.every} · {len(outcomes) // len(engines)} rows")
+    types, tests = ("on" if on else "off" for on in (options.check_types, options.run_tests))
     print(
-        f"candidates {options.candidates} · budget {options.budget_s:g} s · types "
-        f"{'on' if options.check_types else 'off'} · tests {'on' if options.run_tests else 'off'} · seed {options.seed}"
+        f"candidates {options.candidates} · budget {options.budget_s:g} s · types {types} · tests {tests}"
+        f" · seed {options.seed}"
     )
     print(f"model {identity} · {platform.machine()}, {os.cpu_count()} cores, {platform.system()}")
-    head = ("engine", "pass@1", "exact", "parse@1", "verified", "verified&wrong", "evals/fill", "p50 s", "p95 s")
-    print("  ".join(f"{name:>14}" if index > 4 else f"{name:>9}" for index, name in enumerate(head)))
+    head = ("engine", "pass@1", "exact", "parse@1", "verified", "verified&wrong", "evals/fill", "p50 s")
+    print(
+        "  ".join(f"{name:>14}" if index > 4 else f"{name:>9}" for index, name in enumerate((*head, "p95 s")))
+    )
     for engine in engines:
         mine = [outcome for outcome in outcomes if outcome.engine == engine]
         seconds = sorted(outcome.ms / 1e3 for outcome in mine)

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from astral_lsp.commands.positions import PositionError, lsp_range, parse_at, parse_range
 from astral_lsp.commands.show import Progress, show_report
-from astral_lsp.commands.source import Source, SourceError, read_source, write_source
+from astral_lsp.commands.source import Source, SourceError, is_stub, read_source, write_source
 from astral_lsp.config import ConfigError, Settings, from_pyproject, merge
 from astral_lsp.fill.document import Document
 from astral_lsp.fill.report import FillOptions, FillReport
@@ -113,7 +113,7 @@ def _chosen(source: Source, arguments: argparse.Namespace) -> list[Hole]:
     if arguments.range:
         span = parse_range(arguments.range, text)
         return [hole_from_range(text, span.start, span.end)]
-    holes = find_holes(text, path=str(source.path))
+    holes = find_holes(text, stub=is_stub(source.path))
     if not holes:
         raise PositionError(f"{source.path}: no hole; write ..., __hole__ or ?name where code is missing")
     if arguments.at:
@@ -204,7 +204,7 @@ class _Filling:
                 shifted = msgspec.structs.replace(other, start=other.start + delta, end=other.end + delta)
                 self._current[key] = shifted
         # function spans and hints may have moved too: take them from the new text where the hole is found
-        found = {(h.start, h.end): h for h in find_holes(self.text, path=self.path)}
+        found = {(h.start, h.end): h for h in find_holes(self.text)}
         for key, other in self._current.items():
             match = found.get((other.start, other.end))
             if match is not None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from astral_lsp.commands.positions import line_column, lsp_range
-from astral_lsp.commands.source import SourceError, read_source
+from astral_lsp.commands.source import SourceError, is_stub, read_source
 from astral_lsp.holes.find import find_holes
 
 SCHEMA = "astral-lsp/holes/1"
@@ -28,7 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
     except SourceError as error:
         print(f"astral-lsp: {error}", file=sys.stderr)
         return 2
-    holes = find_holes(source.text, path=str(source.path))
+    holes = find_holes(source.text, stub=is_stub(source.path))
     if arguments.json:
         rows = [
             {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import TracebackType
 
+import msgspec
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, SpinnerColumn, TextColumn
@@ -15,7 +16,12 @@ from astral_lsp.fill.report import FillReport
 from astral_lsp.holes.model import Hole
 from astral_lsp.report import Fill, Verdict
 
-SIGNS = {"passed": "[green]✓[/]", "failed": "[red]✗[/]", "not_run": "[yellow]–[/]", "unavailable": "[yellow]?[/]"}
+SIGNS = {
+    "passed": "[green]✓[/]",
+    "failed": "[red]✗[/]",
+    "not_run": "[yellow]–[/]",
+    "unavailable": "[yellow]?[/]",
+}
 
 
 class Progress:
@@ -80,11 +86,8 @@ def show_report(out: Console, source: Source, hole: Hole, report: FillReport, *,
 
 def _show_fill(out: Console, number: int, fill: Fill) -> None:
     mark = "[bold green]verified[/]" if fill.verified else "[yellow]not verified[/]"
-    verdicts = fill.verdicts
-    parts = [
-        f"{SIGNS[verdict.status]} {name}{_detail(verdict)}"
-        for name, verdict in (("syntax", verdicts.syntax), ("types", verdicts.types), ("tests", verdicts.tests))
-    ]
+    verdicts = msgspec.structs.asdict(fill.verdicts).items()
+    parts = [f"{SIGNS[verdict.status]} {name}{_detail(verdict)}" for name, verdict in verdicts]
     lines = fill.text.splitlines() or [""]
     out.print(f" {number:2d} [bold]{escape(lines[0])}[/]")
     for line in lines[1:]:

@@ -26,6 +26,11 @@ class Source(msgspec.Struct, frozen=True):
     bom: bytes = b""
 
 
+def is_stub(path: Path) -> bool:
+    """Whether the file is a stub, in which ``...`` is no placeholder."""
+    return path.suffix == ".pyi"
+
+
 def read_source(path: Path) -> Source:
     """Read ``path`` by PEP 263; raises SourceError."""
     try:

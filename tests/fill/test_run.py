@@ -1,0 +1,145 @@
+"""Algorithm 1: what is drawn is verified, ranked, repaired and confirmed, and the report is honest."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+import pytest
+
+from astral_lsp.fill.document import Document
+from astral_lsp.fill.report import FillOptions, FillReport
+from astral_lsp.fill.run import fill_hole
+from astral_lsp.holes.find import find_holes
+from astral_lsp.holes.model import Span
+from astral_lsp.report import Verdict, not_run, unavailable
+from astral_lsp.workers.process import WorkerFailure
+from tests.fill.scripted import Scripted, failed
+
+TEXT = "def total(xs: list[int]) -> int:\n    return __hole__\n"
+
+
+async def fill(services: Scripted, **options: object) -> FillReport:
+    hole = find_holes(TEXT)[0]
+    return await fill_hole(services, Document("m.py", TEXT, 1), hole, FillOptions(**options))  # type: ignore[arg-type]
+
+
+def texts(report: FillReport) -> list[str]:
+    return [entry.text for entry in report.ranked]
+
+
+async def test_the_best_score_wins_among_equals() -> None:
+    report = await fill(Scripted([("len(xs)", -0.9), ("sum(xs)", -0.1)]))
+    assert texts(report) == ["sum(xs)", "len(xs)"]
+    assert all(entry.verified for entry in report.fills)
+    assert report.evaluations == 2
+
+
+async def test_oracles_outrank_the_score() -> None:
+    services = Scripted(
+        [("a", -0.1), ("b", -0.2), ("c", -0.3), ("d", -0.4)],
+        types={"a": failed("incompatible type")},
+        tests={"a": Verdict("passed"), "b": failed("assert 1 == 2"), "c": Verdict("passed", count=3)},
+    )
+    report = await fill(services)
+    assert texts(report)[0] == "c"
+    assert [entry.text for entry in report.rejected] == ["a", "b"]
+    assert "d" in [entry.text for entry in report.fills]
+
+
+async def test_what_does_not_parse_is_neither_typed_nor_run() -> None:
+    report = await fill(Scripted([("sum(", -0.1)], syntax={"sum(": failed("invalid syntax")}))
+    (entry,) = report.rejected
+    assert report.fills == []
+    assert (entry.verdicts.types.status, entry.verdicts.tests.status) == ("not_run", "not_run")
+    assert not entry.verified
+
+
+@pytest.mark.parametrize("verdict", [unavailable("mypy is not installed"), not_run("untrusted workspace")])
+async def test_nothing_is_verified_that_an_oracle_did_not_see(verdict: Verdict) -> None:
+    by_types = await fill(Scripted([("x", 0.0)], types={"x": verdict}))
+    by_tests = await fill(Scripted([("x", 0.0)], tests={"x": verdict}))
+    assert not by_types.fills[0].verified
+    assert not by_tests.fills[0].verified
+
+
+async def test_tests_that_do_not_apply_or_are_switched_off_are_not_required() -> None:
+    assert (await fill(Scripted([("x", 0.0)]))).fills[0].verified
+    services = Scripted([("x", 0.0)], tests={"x": failed("no")})
+    report = await fill(services, run_tests=False)
+    assert report.fills[0].verified
+    assert services.tested == []
+    assert report.fills[0].verdicts.tests.status == "not_run"
+
+
+async def test_a_refused_candidate_is_repaired_where_the_oracle_points() -> None:
+    bad = Verdict("failed", "", (failed("wrong name", span=Span(4, 6), confidence=0.9).findings))
+    services = Scripted(
+        [("sum(ys)", -0.1)], types={"sum(ys)": bad}, repaired=[[("sum(ys)", -0.1), ("sum(xs)", -0.5)]]
+    )
+    report = await fill(services)
+    assert texts(report) == ["sum(xs)", "sum(ys)"]
+    assert services.repairs[0].spans == [Span(4, 6)]
+    assert services.repairs[0].rejected == ["sum(ys)"]
+    assert len(services.repairs) == 1
+
+
+async def test_repair_remasks_everything_when_the_oracle_points_nowhere() -> None:
+    services = Scripted([("len(xs)", -0.1)], tests={"len(xs)": failed("assert 3 == 6")})
+    await fill(services)
+    assert services.repairs[0].spans == [Span(0, len("len(xs)"))]
+
+
+async def test_nothing_is_repaired_when_something_stands() -> None:
+    services = Scripted([("a", -0.1), ("b", -0.2)], types={"a": failed("no")})
+    await fill(services)
+    assert services.repairs == []
+
+
+async def test_a_winner_that_the_whole_program_refuses_is_demoted() -> None:
+    services = Scripted([("a", -0.1), ("b", -0.2)], confirmed={"a": failed("breaks another module")})
+    report = await fill(services)
+    assert texts(report) == ["b", "a"]
+    assert report.fills[0].verified
+    assert report.rejected[0].verdicts.types.status == "failed"
+
+
+async def test_passing_the_tests_ends_the_drawing() -> None:
+    script = [(f"f{n}", -float(n)) for n in range(50)]
+    services = Scripted(script, tests={"f0": Verdict("passed", count=2)}, delay=0.02)
+    report = await fill(services)
+    assert report.fills[0].text == "f0"
+    assert len(report.ranked) < 10
+
+
+async def test_stop_gives_the_best_so_far() -> None:
+    services = Scripted([(f"f{n}", -float(n)) for n in range(50)], delay=0.05)
+    stop = asyncio.Event()
+    asyncio.get_running_loop().call_later(0.3, stop.set)
+    hole = find_holes(TEXT)[0]
+    report = await fill_hole(services, Document("m.py", TEXT), hole, stop=stop)
+    assert 1 <= len(report.ranked) < 10
+    assert report.ranked[0].text == "f0"
+
+
+async def test_rejected_texts_of_a_refill_never_come_back() -> None:
+    report = await fill(Scripted([("a", -0.1), ("b", -0.2)]), rejected=("a",))
+    assert texts(report) == ["b"]
+
+
+async def test_no_weights_is_an_explained_nothing() -> None:
+    sentence = "no weights; run: astral-lsp model add FILE"
+    report = await fill(Scripted([], start_failure=WorkerFailure("unavailable", sentence)))
+    assert report.ranked == []
+    assert report.message == sentence
+
+
+async def test_no_candidate_is_explained() -> None:
+    report = await fill(Scripted([]), budget_s=1.0)
+    assert report.ranked == []
+    assert "no candidate" in report.message
+
+
+async def test_the_report_survives_the_wire() -> None:
+    report = await fill(Scripted([("sum(xs)", -0.1)]))
+    assert msgspec.json.decode(msgspec.json.encode(report), type=FillReport) == report
