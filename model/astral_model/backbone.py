@@ -191,10 +191,8 @@ class Backbone:
         w, s = self.weights, self.shape
         n, t, _ = x.shape
         h = F.rms_norm(x, (s.d,), w[f"{i}.attn_norm"], s.eps)  # (N, T, D)
-        qkv = (
-            self.linear(i, "qkv", h, adapter).view(n, t, s.heads + 2 * s.kv_heads, s.head_dim).transpose(1, 2)
-        )
-        q, k, v = qkv.split([s.heads, s.kv_heads, s.kv_heads], 1)  # (N, Q | KV | KV, T, H)
+        qkv = self.linear(i, "qkv", h, adapter).view(n, t, -1, s.head_dim).transpose(1, 2)
+        q, k, v = qkv[:, : s.heads], qkv[:, s.heads : -s.kv_heads], qkv[:, -s.kv_heads :]  # (N, Q | KV, T, H)
         q, k = rotate(q, cos, sin), rotate(k, cos, sin)
         if past_k is not None and past_v is not None:
             k, v = torch.cat([past_k, k], 2), torch.cat([past_v, v], 2)  # (N, KV, P + T, H)

@@ -1,0 +1,1 @@
+"""Corpus, training and evaluation of the adapter. Not installed with the server."""
