@@ -1,0 +1,312 @@
+"""One warm fine-grained build in this process: buffers in, messages out."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+
+from mypy.build import BuildManager, Graph, State, build
+from mypy.errors import CompileError, Errors
+from mypy.find_sources import InvalidSourceList, SourceFinder
+from mypy.fswatcher import FileSystemWatcher
+from mypy.modulefinder import BuildSource
+from mypy.nodes import ARG_POS, ARG_STAR, GDEF, Argument, Block, FuncDef, SymbolTableNode, TypeInfo, Var
+from mypy.options import Options
+from mypy.parse import parse
+from mypy.plugin import Plugin
+from mypy.server.update import FineGrainedBuildManager
+from mypy.types import AnyType, CallableType, Instance, TypeOfAny
+
+from astral_lsp.workers.types.configuration import Configuration
+from astral_lsp.workers.types.messages import Message, read_messages
+from astral_lsp.workers.types.overlay import OverlayFS
+from astral_lsp.workers.types.text import HOLE
+
+log = logging.getLogger(__name__)
+
+_MOST_SOURCES = 12
+_DISK_SECONDS = 1.0
+"""How often the files of the program are looked at for changes."""
+
+
+class CannotCheck(Exception):
+    """mypy cannot judge this file; the message is one sentence for people."""
+
+
+class Program:
+    """The build that contains the files being edited.
+
+    A process must hold one at a time: mypy keeps type state in globals.
+    """
+
+    def __init__(self, configuration: Configuration, plugin: Callable[[Options], Plugin]) -> None:
+        self.configuration = configuration
+        self.files = OverlayFS()
+        self.modules: dict[str, str] = {}
+        """Module name of each edited path."""
+        self.bases: set[str] = set()
+        self._plugin = plugin
+        self._build: FineGrainedBuildManager | None = None
+        self._texts: dict[str, str] = {}
+        self._messages: list[Message] = []
+        self._clean = True
+        self._watcher = FileSystemWatcher(self.files)
+        self._looked = 0.0
+        self.builds = 0
+        self.updates = 0
+
+    # --- what the rest of the package works on ----------------------------------------------------------
+
+    @property
+    def fine(self) -> FineGrainedBuildManager:
+        """The fine-grained build; only once a file has been shown."""
+        assert self._build is not None, "no file has been shown yet"
+        return self._build
+
+    @property
+    def manager(self) -> BuildManager:
+        return self.fine.manager
+
+    @property
+    def graph(self) -> Graph:
+        return self.fine.graph
+
+    def state(self, path: str) -> State:
+        """The build state of an edited file."""
+        return self.graph[self.modules[path]]
+
+    def show(self, path: str, text: str, force: bool = False) -> list[Message]:
+        """Make ``text`` the content of ``path`` and return the errors of the whole program.
+
+        With ``force`` the file is checked again even if it holds this text already.
+        Raises CannotCheck when mypy stops at a blocking error, with that error as the message.
+        """
+        fresh = self._build is None or not self._knows(path)
+        if fresh:
+            self._rebuild(path, text)
+        changed = self._changes_on_disk()
+        if changed or self._texts.get(path) != text or (force and not fresh):
+            self._texts[path] = text
+            self.files.put(path, text.encode("utf-8"))
+            self._update([(self.modules[path], path), *changed])
+        if not self._clean:
+            raise CannotCheck(self._blocker())
+        self._refuse_silenced(path)
+        return self._messages
+
+    def stale(self) -> bool:
+        """Whether files of the program have changed on disk since the last update."""
+        if self._build is None:
+            return True
+        changed = self._changes_on_disk()
+        if changed:
+            self._update(changed)
+        return bool(changed)
+
+    def try_text(self, path: str, text: str) -> list[Message] | str:
+        """Like `show`, for a candidate: returns the blocking error's text instead of raising."""
+        self._texts[path] = text
+        self.files.put(path, text.encode("utf-8"))
+        self._update([(self.modules[path], path)])
+        return self._messages if self._clean else self._blocker()
+
+    def syntax_error(self, path: str, text: str) -> int | None:
+        """Return the first line of ``text`` that mypy's parser refuses, None when it reads all of it."""
+        options = self.configuration.options.clone_for_module(self.modules.get(path, "__main__"))
+        errors = Errors(options)
+        errors.set_file(path, None, options)
+        try:
+            parse(text.encode("utf-8"), path, None, errors, options, eager=True)
+        except CompileError as error:
+            return _first_line(error.messages)
+        except Exception as error:  # deep nesting and the like
+            log.info("mypy's parser failed: %s", error)
+            return 1
+        if errors.is_blockers():
+            return _first_line(errors.new_messages())
+        return None
+
+    # --- building ---------------------------------------------------------------------------------------
+
+    def _knows(self, path: str) -> bool:
+        if path in self.modules:
+            return True
+        module, base = self._name(path)
+        if base not in self.bases or len(self.modules) >= _MOST_SOURCES:
+            return False
+        held = self.graph.get(module)
+        if held is not None and held.path is not None and os.path.abspath(held.path) != path:
+            return False
+        self.modules[path] = module
+        return True
+
+    def _name(self, path: str) -> tuple[str, str]:
+        finder = SourceFinder(self.files, self.configuration.naming)
+        try:
+            module, base = finder.crawl_up(path)
+        except InvalidSourceList:
+            module, base = os.path.splitext(os.path.basename(path))[0], os.path.dirname(path)
+        if "." not in module and (module in _standard_modules() or not module):
+            module = f"__{module or 'package'}__file__"  # a script may be called like a standard module
+        return module or "__main__", base or os.path.dirname(path)
+
+    def _rebuild(self, path: str, text: str) -> None:
+        """Build anew, keeping as many of the files edited before as agree with ``path``."""
+        kept = [p for p in self.modules if p != path][-(_MOST_SOURCES // 2) :]
+        self._build, self.modules, self.bases = None, {}, set()
+        self._texts[path] = text
+        self.files.put(path, text.encode("utf-8"))
+        for stale in [p for p in self.files.buffers if p != path and p not in kept]:
+            self.files.drop(stale)
+            self._texts.pop(stale, None)
+        sources = []
+        for candidate in [path, *kept]:
+            module, base = self._name(candidate)
+            if module not in self.modules.values():
+                self.modules[candidate] = module
+                self.bases.add(base)
+                sources.append(BuildSource(candidate, module, None, base))
+        self._options(list(self.modules.values()))
+        try:
+            self._first_build(sources)
+        except CannotCheck:
+            self.modules = {}
+            raise
+
+    def _options(self, modules: Sequence[str]) -> None:
+        """The user's options, with the edited modules never silenced as a whole."""
+        options = self.configuration.options
+        for module in modules:
+            own = options.per_module_options.setdefault(module, {})
+            if options.clone_for_module(module).ignore_errors:
+                own["ignore_errors"] = False
+        options._per_module_cache = None
+        options._glob_options = []
+
+    def _first_build(self, sources: list[BuildSource]) -> None:
+        self.files.flush()
+        options = self.configuration.options
+        self.builds += 1
+        try:
+            result = build(sources, options, fscache=self.files, extra_plugins=[self._plugin(options)])
+        except CompileError as error:
+            raise CannotCheck(_one_sentence(error.messages)) from None
+        except SystemExit as error:
+            raise CannotCheck(f"mypy stopped: {error}") from None
+        self._build = FineGrainedBuildManager(result)
+        _put_hole_into_builtins(result.manager)
+        self._messages = read_messages(result.errors)
+        self._clean = True
+        self._watch()
+        self._looked = time.monotonic()
+        self._flush()
+        # the holes were unknown names in this first build: have each edited file judged once more
+        self._update([(module, path) for path, module in self.modules.items()])
+        gc.collect()
+        gc.freeze()
+
+    def _update(self, changed: list[tuple[str, str]]) -> None:
+        self.updates += 1
+        raw = self.fine.update(changed, [])
+        self._clean = self.fine.blocking_error is None
+        self._raw = raw
+        self._messages = read_messages(raw)
+        self._flush()
+
+    def _blocker(self) -> str:
+        return _one_sentence(self._raw)
+
+    def _flush(self) -> None:
+        self.files.flush()
+        self.fine.flush_cache()
+
+    def _refuse_silenced(self, path: str) -> None:
+        state = self.graph.get(self.modules[path])
+        if state is None:
+            raise CannotCheck("mypy leaves this file out of the program")
+        if state.options.ignore_errors or path in self.manager.errors.ignored_files:
+            raise CannotCheck("the file turns mypy off (ignore-errors)")
+        tree = state.tree
+        if tree is not None and 0 in tree.ignored_lines:
+            raise CannotCheck("the file turns mypy off (type: ignore on its own)")
+
+    # --- files on disk ----------------------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        paths = [s.path for s in self.graph.values() if s.path and not _is_library(s.path, self.manager)]
+        fresh = [p for p in paths if p not in self._watcher._paths and self.files.isfile(p)]
+        if fresh:
+            self._watcher.add_watched_paths(fresh)
+            self._watcher._find_changed(fresh)
+
+    def _changes_on_disk(self) -> list[tuple[str, str]]:
+        """Modules whose files changed, appeared or went since the last look."""
+        if time.monotonic() - self._looked < _DISK_SECONDS:
+            return []
+        self._looked = time.monotonic()
+        self._watch()
+        changed = self._watcher.find_changed()
+        named = [(s.id, s.path) for s in self.graph.values() if s.path in changed and s.path]
+        named = [(module, path) for module, path in named if path not in self._texts]
+        return named + self._appeared()
+
+    def _appeared(self) -> list[tuple[str, str]]:
+        """Modules that an edited file imports in vain so far and that can be found now."""
+        cache = self.manager.find_module_cache
+        wanted = {name for path in self.modules for name in self.graph[self.modules[path]].suppressed_set}
+        wanted = {name for name in wanted if name not in self.graph}
+        if not wanted:
+            return []
+        cache.clear()
+        found = [(name, cache.find_module(name, fast_path=True)) for name in sorted(wanted)]
+        return [(name, place) for name, place in found if isinstance(place, str)]
+
+
+def _is_library(path: str, manager: BuildManager) -> bool:
+    roots = (*manager.search_paths.typeshed_path, *manager.search_paths.package_path)
+    return any(path.startswith(root + os.sep) for root in roots)
+
+
+def _standard_modules() -> frozenset[str]:
+    return sys.stdlib_module_names | {"typing_extensions", "mypy_extensions", "_typeshed", "__main__"}
+
+
+def _first_line(messages: Sequence[str]) -> int:
+    found = read_messages(messages)
+    return max(found[0].line, 1) if found else 1
+
+
+def _one_sentence(messages: Sequence[str]) -> str:
+    found = read_messages(messages)
+    if found:
+        return f"mypy stops at {os.path.basename(found[0].path)}:{found[0].line}: {found[0].text}"
+    return f"mypy stops: {messages[0].strip()}" if messages else "mypy stops without a reason"
+
+
+def _put_hole_into_builtins(manager: BuildManager) -> None:
+    """Define ``__hole__(number, *siblings) -> Any`` where every module finds it.
+
+    An import in the buffer would move lines, and be "used before definition" at module level.
+    """
+    names = manager.modules["builtins"].names
+    function, anything_at_all = names["function"].node, names["object"].node
+    assert isinstance(function, TypeInfo)
+    assert isinstance(anything_at_all, TypeInfo)
+    object_type = Instance(anything_at_all, [])
+    anything = AnyType(TypeOfAny.special_form)
+    kinds, formals = [ARG_POS, ARG_STAR], ["number", "siblings"]
+    signature = CallableType(
+        [object_type, object_type], kinds, list(formals), anything, Instance(function, []), name=HOLE
+    )
+    arguments = [
+        Argument(Var(name, object_type), object_type, None, kind)
+        for name, kind in zip(formals, kinds, strict=True)
+    ]
+    definition = FuncDef(HOLE, arguments, Block([]), signature)
+    definition._fullname = f"builtins.{HOLE}"
+    signature.definition = definition
+    names[HOLE] = SymbolTableNode(GDEF, definition)

@@ -1,0 +1,56 @@
+"""An open workspace: one program, its judge, and what they are asked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from mypy.version import __version__
+
+from astral_lsp.workers.protocol import Analyse, Analysed, CheckTypes, Judged, OpenTypes
+from astral_lsp.workers.types.analyse import analyse
+from astral_lsp.workers.types.configuration import configure
+from astral_lsp.workers.types.expected import Observer
+from astral_lsp.workers.types.judge import Judge
+from astral_lsp.workers.types.program import Program
+
+
+class Session:
+    """Holds the one build of this process. Raises ConfigurationError or OSError when it cannot be set up."""
+
+    def __init__(self, params: OpenTypes) -> None:
+        root = os.path.abspath(params.root or os.curdir)
+        os.chdir(root)  # mypy looks for its configuration, and for modules, from here
+        self.root = root
+        self.configuration = configure(root, params.python, params.trusted)
+        self.observer = Observer()
+        self.program = Program(self.configuration, self.observer.plugin)
+        self.judge = Judge(self.program)
+
+    def about(self) -> dict[str, Any]:
+        """What was set up, for people."""
+        options = self.configuration.options
+        return {
+            "mypy": __version__,
+            "python_version": ".".join(map(str, options.python_version)),
+            "config_file": options.config_file or "",
+            "plugins": list(options.plugins),
+            "notes": self.configuration.notes,
+        }
+
+    def analyse(self, params: Analyse) -> Analysed:
+        """σ and Γ of the asked holes."""
+        return analyse(params, self._path(params.path), self.program, self.observer)
+
+    def check(self, params: CheckTypes, cancelled: Callable[[], bool]) -> Judged:
+        """Verdicts of the fills."""
+        return self.judge.check(params, self._path(params.path), cancelled)
+
+    def close(self) -> None:
+        """End what was started."""
+        self.judge.close()
+
+    def _path(self, path: str) -> str:
+        full = os.path.abspath(os.path.join(self.root, path or "untitled.py"))
+        return full if full.endswith((".py", ".pyi")) else full + ".py"
