@@ -1,0 +1,206 @@
+// What a person can ask for: each command talks to the server and shows what came of it.
+
+import * as vscode from "vscode";
+import {
+  ExecuteCommandRequest,
+  LSPErrorCodes,
+  ResponseError,
+  type LanguageClient,
+  type Middleware,
+} from "vscode-languageclient/node";
+import { SECTION } from "./environment";
+import { choose, type Candidate, type FilledDocument, type PreviewMode } from "./preview";
+import { COMMAND, isFills, type Fills, type Target } from "./protocol";
+
+interface Choice extends Candidate {
+  argument: Target;
+}
+
+type Work<T> = (client: LanguageClient, editor: vscode.TextEditor) => Promise<T>;
+
+export class Commands {
+  constructor(
+    private readonly client: () => LanguageClient | undefined,
+    private readonly filled: FilledDocument,
+  ) {}
+
+  /** A "Fill" lens or action of the server opens the list here instead of inserting at once. */
+  readonly middleware: Middleware = {
+    executeCommand: (command, args, next) => {
+      if (command !== COMMAND.fillHole) return next(command, args);
+      return this.withEditor((client, editor) => this.fill(client, editor, (args[0] ?? {}) as Target));
+    },
+  };
+
+  register(context: vscode.ExtensionContext): void {
+    const add = (name: string, work: Work<unknown>): void => {
+      const run = (): Promise<unknown> => this.withEditor(work);
+      context.subscriptions.push(vscode.commands.registerCommand(`${SECTION}.${name}`, run));
+    };
+    add("fillHole", (client, editor) => this.fill(client, editor, at(editor)));
+    add("refillSelection", (client, editor) => this.fill(client, editor, selected(editor)));
+    add("fillFunction", (client, editor) => ask(client, COMMAND.fillFunction, at(editor)));
+    add("fillFile", (client, editor) => ask(client, COMMAND.fillFile, { uri: uriOf(editor) }));
+    add("makeHole", (client, editor) => ask(client, COMMAND.makeHole, selected(editor)));
+    add("explainRejected", (client, editor) => ask(client, COMMAND.explainRejected, at(editor)));
+    add("nextHole", (client, editor) => step(client, editor, COMMAND.nextHole));
+    add("previousHole", (client, editor) => step(client, editor, COMMAND.previousHole));
+    add("listHoles", listHoles);
+  }
+
+  // Runs with the server and the active Python editor, and shows what went wrong.
+  private async withEditor<T>(work: Work<T>): Promise<T | undefined> {
+    const client = this.client();
+    const editor = vscode.window.activeTextEditor;
+    if (!client) {
+      const restart = "Restart Server";
+      const answer = await vscode.window.showWarningMessage("The Astral server is not running.", restart);
+      if (answer === restart) await vscode.commands.executeCommand(`${SECTION}.restart`);
+      return undefined;
+    }
+    if (editor?.document.languageId !== "python") {
+      void vscode.window.showInformationMessage("Astral: open a Python file first.");
+      return undefined;
+    }
+    try {
+      return await work(client, editor);
+    } catch (error) {
+      complain(error);
+      return undefined;
+    }
+  }
+
+  private async fill(client: LanguageClient, editor: vscode.TextEditor, where: Target): Promise<void> {
+    let again = false;
+    for (;;) {
+      const found = await ask(client, COMMAND.fillHole, { ...where, apply: false, again });
+      if (!isFills(found)) throw new Error("the server's answer is not a list of fills");
+      if (found.fills.length === 0) {
+        void vscode.window.showWarningMessage(`Astral: ${found.message || "no candidate was found."}`);
+        return;
+      }
+      const answer = await this.show(client, editor, found);
+      if (answer?.kind === "accept") return insert(client, answer.candidate as Choice);
+      if (answer?.kind === "explain") {
+        await ask(client, COMMAND.explainRejected, found.fills[0]?.argument ?? where);
+        return;
+      }
+      if (answer === undefined) return;
+      again = true;
+    }
+  }
+
+  private async show(client: LanguageClient, editor: vscode.TextEditor, found: Fills): ReturnType<typeof choose> {
+    const { document } = editor;
+    const range = client.protocol2CodeConverter.asRange(found.range);
+    const newline = document.eol === vscode.EndOfLine.CRLF ? "\r\n" : "\n";
+    const candidates = found.fills.map(
+      (fill): Choice => ({
+        ...fill,
+        replacements: [{ start: range.start, end: range.end, text: fill.text.replace(/\r\n|\n/g, newline) }],
+      }),
+    );
+    const expected = found.expectedType ? `expected ${found.expectedType}` : found.hole.kind;
+    const mode = vscode.workspace.getConfiguration(SECTION, document.uri).get<PreviewMode>("preview", "diff");
+    return choose({ editor, range, title: `Fill hole: ${expected}`, candidates, mode }, this.filled);
+  }
+}
+
+function uriOf(editor: vscode.TextEditor): string {
+  return editor.document.uri.toString();
+}
+
+/** The hole at the cursor. */
+function at(editor: vscode.TextEditor): Target {
+  const { line, character } = editor.selection.active;
+  return { uri: uriOf(editor), position: { line, character } };
+}
+
+/** The selection as a hole. */
+function selected(editor: vscode.TextEditor): Target {
+  const { start, end } = editor.selection;
+  if (editor.selection.isEmpty) throw new Error("select an expression or whole statements first");
+  const place = ({ line, character }: vscode.Position): object => ({ line, character });
+  return { uri: uriOf(editor), range: { start: place(start), end: place(end) } };
+}
+
+async function ask(client: LanguageClient, command: string, argument: Target): Promise<unknown> {
+  return client.sendRequest(ExecuteCommandRequest.type, { command, arguments: [argument] });
+}
+
+// The server finds the hole again in the present text and names the version; it says itself when that fails.
+async function insert(client: LanguageClient, choice: Choice): Promise<void> {
+  try {
+    await ask(client, COMMAND.applyFill, choice.argument);
+  } catch (error) {
+    client.warn("the fill was not inserted", error, false);
+  }
+}
+
+async function step(client: LanguageClient, editor: vscode.TextEditor, command: string): Promise<void> {
+  const found = await ask(client, command, { ...at(editor), show: false });
+  const range = rangeOf(client, found);
+  if (!range) {
+    void vscode.window.setStatusBarMessage("Astral: no hole in this file", 3_000);
+    return;
+  }
+  reveal(editor, range);
+}
+
+function reveal(editor: vscode.TextEditor, range: vscode.Range): void {
+  editor.selection = new vscode.Selection(range.start, range.end);
+  editor.revealRange(range, vscode.TextEditorRevealType.InCenterIfOutsideViewport);
+}
+
+function rangeOf(client: LanguageClient, value: unknown): vscode.Range | undefined {
+  const range = (value as { range?: Fills["range"] } | null)?.range;
+  return range ? client.protocol2CodeConverter.asRange(range) : undefined;
+}
+
+interface HoleItem extends vscode.QuickPickItem {
+  range: vscode.Range;
+}
+
+async function listHoles(client: LanguageClient, editor: vscode.TextEditor): Promise<void> {
+  const holes = await ask(client, COMMAND.listHoles, { uri: uriOf(editor) });
+  const items = (Array.isArray(holes) ? holes : []).flatMap((hole: Record<string, unknown>): HoleItem[] => {
+    const range = rangeOf(client, hole);
+    if (!range) return [];
+    const expected = typeof hole["expected"] === "string" ? hole["expected"] : String(hole["kind"] ?? "");
+    const label = editor.document.lineAt(range.start.line).text.trim();
+    return [{ label, description: `line ${range.start.line + 1}`, detail: expected, range }];
+  });
+  if (items.length === 0) {
+    void vscode.window.showInformationMessage("Astral: there is no hole in this file.");
+    return;
+  }
+  pickHole(editor, items);
+}
+
+// The editor follows the list; leaving it goes back.
+function pickHole(editor: vscode.TextEditor, items: HoleItem[]): void {
+  const before = editor.selection;
+  const pick = vscode.window.createQuickPick<HoleItem>();
+  let accepted = false;
+  pick.title = "Holes";
+  pick.matchOnDetail = true;
+  pick.items = items;
+  pick.onDidChangeActive(([active]) => active && reveal(editor, active.range));
+  pick.onDidAccept(() => {
+    accepted = true;
+    pick.hide();
+  });
+  pick.onDidHide(() => {
+    if (!accepted) editor.selection = before;
+    pick.dispose();
+  });
+  pick.show();
+}
+
+const SILENT: readonly number[] = [LSPErrorCodes.RequestCancelled, LSPErrorCodes.ServerCancelled];
+
+function complain(error: unknown): void {
+  if (error instanceof ResponseError && SILENT.includes(error.code)) return;
+  const message = error instanceof Error ? error.message : String(error);
+  void vscode.window.showWarningMessage(`Astral: ${message}`);
+}

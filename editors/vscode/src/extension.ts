@@ -1,0 +1,101 @@
+// Activation: puts the parts together.
+
+import * as vscode from "vscode";
+import type { LanguageClient } from "vscode-languageclient/node";
+import type { ServerStatus } from "./core/status";
+import { Commands } from "./commands";
+import { printDebugInformation } from "./debugInformation";
+import { SECTION } from "./environment";
+import { installServer, offerInstall, removeServer } from "./installer";
+import { FilledDocument } from "./preview";
+import { onActivePythonChanged } from "./pythonExtension";
+import { Session } from "./session";
+import { StatusBar } from "./status";
+
+let session: Session | undefined;
+
+export async function activate(context: vscode.ExtensionContext): Promise<void> {
+  const log = vscode.window.createOutputChannel("Astral", { log: true });
+  const trace = vscode.window.createOutputChannel("Astral Trace", { log: true });
+  const filled = new FilledDocument();
+  const commands: Commands = new Commands(() => current.client, filled);
+  const status = new StatusBar(() => current);
+  const prepare = (client: LanguageClient): void => {
+    status.update(undefined);
+    client.onNotification("astral/status", (news: ServerStatus) => status.update(news));
+  };
+  const current: Session = new Session(context, log, trace, commands.middleware, prepare);
+  session = current;
+  context.subscriptions.push(log, trace, filled, status, current);
+  context.subscriptions.push(current.onDidChange(() => status.draw()));
+
+  const register = (name: string, run: () => unknown): void => {
+    context.subscriptions.push(vscode.commands.registerCommand(`${SECTION}.${name}`, run));
+  };
+  register("restart", () => current.restart().then(() => tell(current)));
+  register("showLogs", () => log.show());
+  register("debugInformation", () => printDebugInformation(context, current, status));
+  register("showMenu", () => showMenu(current));
+  register("installServer", async () => {
+    await current.stop(); // a running server holds the files of its environment
+    await installServer(current.places, log);
+    await current.restart();
+    tell(current);
+  });
+  register("removeServer", async () => {
+    if (await removeServer(current.places, () => current.stop())) await current.restart();
+  });
+  commands.register(context);
+  watch(context, current);
+
+  await current.start();
+  if (current.state === "missing") void offerInstall(context, log);
+  else tell(current);
+}
+
+export async function deactivate(): Promise<void> {
+  await session?.stop();
+}
+
+// A server that cannot run says so once, with the way out.
+function tell(current: Session): void {
+  if (current.state !== "failed") return;
+  const logs = "Show Logs";
+  void vscode.window.showErrorMessage(`Astral: ${current.error}`, logs).then((answer) => {
+    if (answer === logs) void vscode.commands.executeCommand(`${SECTION}.showLogs`);
+  });
+}
+
+function watch(context: vscode.ExtensionContext, current: Session): void {
+  const refresh = (): void => void current.refresh().then(() => tell(current));
+  context.subscriptions.push(
+    vscode.workspace.onDidChangeConfiguration((event) => {
+      if (event.affectsConfiguration(SECTION)) refresh();
+    }),
+    // Trust changes which settings count and which programs may run.
+    vscode.workspace.onDidGrantWorkspaceTrust(refresh),
+  );
+  void onActivePythonChanged(refresh).then((subscription) => {
+    if (subscription) context.subscriptions.push(subscription);
+  });
+}
+
+async function showMenu(current: Session): Promise<void> {
+  const entry = (icon: string, label: string, command: string): vscode.QuickPickItem & { command: string } => ({
+    label: `$(${icon}) ${label}`,
+    command: `${SECTION}.${command}`,
+  });
+  const entries = [
+    ...(current.state === "running" ? [entry("list-unordered", "List Holes in File", "listHoles")] : []),
+    entry("debug-restart", "Restart Server", "restart"),
+    entry("output", "Show Logs", "showLogs"),
+    ...(current.state === "missing" ? [entry("cloud-download", "Install Server into a Private Environment", "installServer")] : []),
+    ...(vscode.workspace.isTrusted ? [] : [{ ...entry("shield", "Manage Workspace Trust", ""), command: "workbench.trust.manage" }]),
+    { ...entry("gear", "Open Settings", ""), command: "workbench.action.openSettings" },
+    entry("bug", "Print Debug Information", "debugInformation"),
+  ];
+  const picked = await vscode.window.showQuickPick(entries, { title: "Astral", placeHolder: current.error });
+  if (!picked) return;
+  const args = picked.command === "workbench.action.openSettings" ? [`@ext:astral-lsp.astral-lsp`] : [];
+  await vscode.commands.executeCommand(picked.command, ...args);
+}

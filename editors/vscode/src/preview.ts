@@ -1,0 +1,181 @@
+// Choosing a fill: a list whose active entry is shown in a diff editor (or as ghost text) before it is accepted.
+
+import * as vscode from "vscode";
+import { oneLine, row, type Judged } from "./core/candidates";
+import { replaced, type Replacement } from "./core/text";
+
+export type PreviewMode = "diff" | "inline" | "off";
+
+export interface Candidate extends Judged {
+  /** What accepting it does to the document. */
+  replacements: Replacement[];
+}
+
+interface Shown {
+  show(candidate: Candidate): Promise<void>;
+  /** Puts the windows back as they were. */
+  close(): Promise<void>;
+}
+
+const SCHEME = "astral-fill";
+
+/** The right-hand side of the diff: the document with the active candidate in it. */
+export class FilledDocument implements vscode.TextDocumentContentProvider, vscode.Disposable {
+  private readonly changed = new vscode.EventEmitter<vscode.Uri>();
+  readonly onDidChange = this.changed.event;
+  private readonly registration = vscode.workspace.registerTextDocumentContentProvider(SCHEME, this);
+  private text = "";
+
+  /** Same path as the document, so that the language and the icon are the same. */
+  uriOf(document: vscode.TextDocument): vscode.Uri {
+    return document.uri.with({ scheme: SCHEME, query: document.uri.scheme });
+  }
+
+  set(uri: vscode.Uri, text: string): void {
+    this.text = text;
+    this.changed.fire(uri);
+  }
+
+  provideTextDocumentContent(): string {
+    return this.text;
+  }
+
+  dispose(): void {
+    this.registration.dispose();
+    this.changed.dispose();
+  }
+}
+
+class DiffPreview implements Shown {
+  private opening: Thenable<unknown> | undefined;
+
+  constructor(
+    private readonly editor: vscode.TextEditor,
+    private readonly range: vscode.Range,
+    private readonly filled: FilledDocument,
+  ) {}
+
+  async show(candidate: Candidate): Promise<void> {
+    const { document } = this.editor;
+    const right = this.filled.uriOf(document);
+    this.filled.set(right, replaced(document.getText(), candidate.replacements));
+    if (this.opening) return;
+    const name = vscode.workspace.asRelativePath(document.uri);
+    const options: vscode.TextDocumentShowOptions = {
+      preserveFocus: true,
+      preview: true,
+      selection: new vscode.Range(this.range.start, this.range.start),
+      ...(this.editor.viewColumn === undefined ? {} : { viewColumn: this.editor.viewColumn }),
+    };
+    const title = `${name}: the hole and its fill`;
+    this.opening = vscode.commands.executeCommand("vscode.diff", document.uri, right, title, options);
+    await this.opening;
+  }
+
+  async close(): Promise<void> {
+    await this.opening; // a person may be faster than the diff editor
+    const tabs = vscode.window.tabGroups.all.flatMap((group) => group.tabs);
+    const ours = tabs.filter(({ input }) => input instanceof vscode.TabInputTextDiff && input.modified.scheme === SCHEME);
+    if (ours.length > 0) await vscode.window.tabGroups.close(ours, true);
+  }
+}
+
+// A decoration is one line high: further lines of a fill are counted, not shown.
+class GhostPreview implements Shown {
+  private readonly kind = vscode.window.createTextEditorDecorationType({
+    textDecoration: "none; display: none", // hides the hole while its fill is shown
+  });
+
+  constructor(
+    private readonly editor: vscode.TextEditor,
+    private readonly range: vscode.Range,
+  ) {}
+
+  show(candidate: Candidate): Promise<void> {
+    const before = {
+      contentText: oneLine(candidate.text, 120),
+      color: new vscode.ThemeColor("editorGhostText.foreground"),
+      fontStyle: "italic",
+    };
+    this.editor.setDecorations(this.kind, [{ range: this.range, renderOptions: { before } }]);
+    this.editor.revealRange(this.range, vscode.TextEditorRevealType.InCenterIfOutsideViewport);
+    return Promise.resolve();
+  }
+
+  close(): Promise<void> {
+    this.kind.dispose();
+    return Promise.resolve();
+  }
+}
+
+const NOTHING: Shown = { show: () => Promise.resolve(), close: () => Promise.resolve() };
+
+interface Item extends vscode.QuickPickItem {
+  candidate: Candidate;
+}
+
+function item(candidate: Candidate): Item {
+  const { icon, colour, label, description, detail } = row(candidate);
+  return {
+    label,
+    description,
+    ...(detail === undefined ? {} : { detail }),
+    iconPath: new vscode.ThemeIcon(icon, new vscode.ThemeColor(colour)),
+    alwaysShow: false,
+    candidate,
+  };
+}
+
+export interface Question {
+  editor: vscode.TextEditor;
+  /** What the fill replaces. */
+  range: vscode.Range;
+  title: string;
+  candidates: Candidate[];
+  mode: PreviewMode;
+}
+
+export type Answer = { kind: "accept"; candidate: Candidate } | { kind: "refill" } | { kind: "explain" } | undefined;
+
+const REFILL: vscode.QuickInputButton = { iconPath: new vscode.ThemeIcon("refresh"), tooltip: "Draw other candidates" };
+const EXPLAIN: vscode.QuickInputButton = { iconPath: new vscode.ThemeIcon("info"), tooltip: "Explain rejected candidates" };
+
+/** Lets the person choose; undefined when they leave. The document is not touched. */
+export async function choose(question: Question, filled: FilledDocument): Promise<Answer> {
+  const { editor, range, mode } = question;
+  const selection = editor.selection;
+  const shown: Shown =
+    mode === "diff" ? new DiffPreview(editor, range, filled) : mode === "inline" ? new GhostPreview(editor, range) : NOTHING;
+  try {
+    return await ask(question, shown);
+  } finally {
+    await shown.close();
+    const back = { selection, ...(editor.viewColumn === undefined ? {} : { viewColumn: editor.viewColumn }) };
+    await vscode.window.showTextDocument(editor.document, back);
+  }
+}
+
+function ask(question: Question, shown: Shown): Promise<Answer> {
+  const pick = vscode.window.createQuickPick<Item>();
+  pick.title = question.title;
+  pick.placeholder = "Enter inserts the fill, Escape leaves the hole";
+  pick.matchOnDescription = true;
+  pick.items = question.candidates.map(item);
+  pick.buttons = [REFILL, EXPLAIN];
+  return new Promise<Answer>((resolve) => {
+    const done = (answer: Answer): void => {
+      resolve(answer);
+      pick.dispose();
+    };
+    pick.onDidChangeActive(([active]) => {
+      if (active) void shown.show(active.candidate);
+    });
+    pick.onDidAccept(() => {
+      const [active] = pick.activeItems;
+      if (active) done({ kind: "accept", candidate: active.candidate });
+    });
+    pick.onDidTriggerButton((button) => done({ kind: button === REFILL ? "refill" : "explain" }));
+    pick.onDidHide(() => done(undefined));
+    pick.show();
+  });
+}

@@ -1,0 +1,42 @@
+// The Python extension's active environment, when that extension is there. Nothing here is required.
+
+import * as vscode from "vscode";
+
+// The part of its public API that is used here (ms-python.python, "environments").
+interface Environments {
+  getActiveEnvironmentPath(resource?: vscode.Uri): { path: string };
+  resolveEnvironment(path: { path: string }): Promise<{ executable: { uri?: vscode.Uri } } | undefined>;
+  readonly onDidChangeActiveEnvironmentPath: vscode.Event<{ path: string }>;
+}
+
+const ID = "ms-python.python";
+const ACTIVATION_LIMIT_MS = 5_000;
+
+async function environments(): Promise<Environments | undefined> {
+  const extension = vscode.extensions.getExtension<{ environments?: Environments }>(ID);
+  if (!extension) return undefined;
+  if (extension.isActive) return extension.exports.environments;
+  const late = new Promise<undefined>((resolve) => setTimeout(resolve, ACTIVATION_LIMIT_MS, undefined));
+  try {
+    return (await Promise.race([extension.activate(), late]))?.environments;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Path of the active environment's Python for a folder. */
+export async function activePython(folder: vscode.Uri | undefined): Promise<string | undefined> {
+  const api = await environments();
+  if (!api) return undefined;
+  try {
+    const resolved = await api.resolveEnvironment(api.getActiveEnvironmentPath(folder));
+    return resolved?.executable.uri?.fsPath;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Calls back when the person chooses another environment. */
+export async function onActivePythonChanged(callback: () => void): Promise<vscode.Disposable | undefined> {
+  return (await environments())?.onDidChangeActiveEnvironmentPath(callback);
+}
