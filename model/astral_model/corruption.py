@@ -51,7 +51,7 @@ def role_of(piece: str) -> int:
 
 @dataclass(frozen=True)
 class Mixture:
-    """Shares of the four corruptions (they sum to 1), lowest rate, and how often the tail stays hidden."""
+    """Shares of the four corruptions (they sum to 1), lowest rate, how often the tail stays hidden."""
 
     uniform: float = 0.40
     left_to_right: float = 0.35
@@ -59,6 +59,8 @@ class Mixture:
     ast_span: float = 0.15
     lowest_rate: float = 0.25
     hidden_tail: float = 0.8
+    forced: float = 0.8
+    """How often the tokens that healing moved into the canvas are given, as they are when serving."""
 
 
 def stratified_rates(count: int, lowest: float, generator: torch.Generator) -> Tensor:
@@ -126,6 +128,7 @@ def corrupt(
     count: int,
     mixture: Mixture,
     generator: torch.Generator,
+    forced: int = 0,
 ) -> Tensor:
     """Masks (count, canvas) for ``count`` noisings of one hole; True is masked, each has at least one.
 
@@ -148,6 +151,8 @@ def corrupt(
             row = mask_by_span(noisy, spans, rate, generator)
         else:
             row = mask_uniform(noisy, rate, generator)
+        if forced and float(torch.rand(1, generator=generator)) < mixture.forced:
+            row[:forced] = False
         if not bool(row.any()):
             row[int(torch.randint(noisy, (1,), generator=generator))] = True
         masks[k, :noisy] = row

@@ -33,13 +33,15 @@ KNOWN_LENGTH = 0.2
 
 @dataclass(frozen=True)
 class Example:
-    """One hole in tokens. ``spans`` are token ranges of AST nodes inside the answer."""
+    """One hole in tokens. ``spans`` are token ranges of AST nodes inside the answer; the first ``forced`` tokens
+    stood before the hole."""
 
     context: NDArray[np.int32]
     answer: NDArray[np.int32]
     roles: NDArray[np.uint8]
     spans: NDArray[np.uint8]
     kind: int
+    forced: int
 
 
 class Dataset:
@@ -51,6 +53,7 @@ class Dataset:
         self._answer, self._answer_at, self._roles = data["answer"], data["answer_at"], data["roles"]
         self._spans, self._spans_at = data["spans"], data["spans_at"]
         self.kinds: NDArray[np.uint8] = data["kinds"]
+        self._forced: NDArray[np.uint8] = data["forced"]
         self.frequency: NDArray[np.int64] = data["frequency"]
 
     def __len__(self) -> int:
@@ -60,7 +63,9 @@ class Dataset:
         context = self._context[self._context_at[i] : self._context_at[i + 1]]
         at = slice(self._answer_at[i], self._answer_at[i + 1])
         spans = self._spans[self._spans_at[i] : self._spans_at[i + 1]]
-        return Example(context, self._answer[at], self._roles[at], spans, int(self.kinds[i]))
+        return Example(
+            context, self._answer[at], self._roles[at], spans, int(self.kinds[i]), int(self._forced[i])
+        )
 
     def lengths(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Tokens of every context and of every answer."""
@@ -132,6 +137,7 @@ def tokenise(hole: CutHole, tokenizer: Tokenizer) -> Example | None:
         np.array(roles, np.uint8),
         _token_spans(hole, edges),
         list(WEIGHTS).index(hole.kind),
+        int(np.searchsorted(edges, len(hole.answer[: hole.forced].encode()), "right")) - 1,
     )
 
 
@@ -202,6 +208,7 @@ def write_dataset(examples: list[Example], vocabulary: int, path: Path) -> None:
         roles=np.concatenate([e.roles for e in examples]),
         spans=np.concatenate(spans),
         spans_at=at(spans),
+        forced=np.array([e.forced for e in examples], np.uint8),
         kinds=np.array([e.kind for e in examples], np.uint8),
         frequency=np.bincount(tokens, minlength=vocabulary),
     )

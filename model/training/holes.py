@@ -13,6 +13,8 @@ import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from astral_model.healing import heal
+
 from astral_lsp.context.prompt import build_prompt
 
 WEIGHTS: dict[str, float] = {
@@ -33,7 +35,6 @@ WEIGHTS: dict[str, float] = {
 """Share of each kind of hole; ``span`` is a random run of characters, often from mid-identifier."""
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
-_HEALED = re.compile(r"(?:[^\r\n\w]|_)?[^\W\d_]+\Z|[ \t]+\Z")
 _MAX_FUNCTION_LINES = 70
 
 
@@ -47,16 +48,8 @@ class CutHole:
     suffix: str
     nodes: tuple[tuple[int, int], ...]
     """Spans of AST nodes that lie inside the answer, as offsets into it (for structural corruption)."""
-
-
-def healed_length(prefix: str) -> int:
-    """How many trailing characters of ``prefix`` belong into the canvas.
-
-    The blank run before the hole, or the word the hole interrupts with the one character before it: the
-    base's tokenizer glues both to what follows, so leaving them in the prefix would force unnatural tokens.
-    """
-    match = _HEALED.search(prefix, max(0, len(prefix) - 200))
-    return len(match[0]) if match else 0
+    forced: int
+    """Characters at the start of the answer that stood before the hole (token healing); given when serving."""
 
 
 class SourceText:
@@ -295,7 +288,8 @@ def draw_hole(source: SourceText, function: _Function, rng: random.Random) -> Cu
     if place is None:
         return None
     start, end = place
-    start -= healed_length(source.text[:start])
+    forced = len(heal(source.text[:start]).forced)
+    start -= forced
     answer = source.text[start:end]
     if not answer.strip() or len(answer) > 400:
         return None
@@ -306,7 +300,9 @@ def draw_hole(source: SourceText, function: _Function, rng: random.Random) -> Cu
         prefix_chars=int(rng.triangular(150, 1600, 600)),
         suffix_chars=int(rng.triangular(20, 700, 250)),
     )
-    return CutHole(kind, prompt.prefix, answer, prompt.suffix, _nodes_inside(source, function, start, end))
+    return CutHole(
+        kind, prompt.prefix, answer, prompt.suffix, _nodes_inside(source, function, start, end), forced
+    )
 
 
 def _nodes_inside(

@@ -112,6 +112,7 @@ def noise(dataset: Dataset, batch: Batch, end: int, settings: Settings, generato
             k,
             Mixture(),
             generator,
+            example.forced,
         )
         weight[i, :, : n + 1] = 1.0
         if batch.known[i]:
