@@ -8,9 +8,7 @@ held against a fill.
 from __future__ import annotations
 
 import ast
-import re
 import time
-import warnings
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
@@ -18,14 +16,14 @@ from typing import NamedTuple
 import tree_sitter
 
 from astral_lsp.holes.find import find_holes
-from astral_lsp.holes.lines import BOM, line_end, line_indent, line_start
+from astral_lsp.holes.lines import line_end, line_indent, line_start
 from astral_lsp.holes.mask import neutralise, stand_in
 from astral_lsp.holes.model import Hole, Span
 from astral_lsp.holes.tree import SyntaxTree, parse
 from astral_lsp.report import Finding, Verdict
+from astral_lsp.verify.python_source import parse_or_none, plain, position, syntax_error, unplain
 
 _COMPOUND = ("function_definition", "class_definition", "decorated_definition")
-_LINE_ENDING = re.compile(r"\r\n|\r")
 _MAX_ERRORS = 8
 
 
@@ -172,12 +170,12 @@ def _not_statements(fill: str, hole: Hole) -> Finding | None:
     shift = len(fill) - len(body)
     inline = bool(hole.lead) and shift == 0
     lead = ("if 1:" if inline else "if 1:\n" + hole.indent) if hole.indent else ""
-    error = _parse_error(lead + body)
+    error = syntax_error(lead + body)
     if error is not None:
         return _finding(error, lead, body, shift)
-    module = ast.parse(_plain(lead + body))
+    module = ast.parse(plain(lead + body))
     if hole.indent and len(module.body) > 1:
-        at = _offset(_plain(lead + body), module.body[1].lineno, module.body[1].col_offset) - len(lead)
+        at = position(plain(lead + body), module.body[1].lineno, module.body[1].col_offset) - len(lead)
         span = Span(max(0, at) + shift, len(fill))
         return Finding("the fill leaves the block that its hole is in", "syntax", span, confidence=0.9)
     return None
@@ -189,7 +187,7 @@ def _not_one_expression(frame: Frame, fill: str, hole: Hole) -> Finding | None:
         return _not_arguments(frame, fill)
     starred = fill.lstrip().startswith("*")  # `*rest` among elements
     lead = "_f(" if starred else "("
-    error = _parse_error(f"{lead}{fill}\n)")
+    error = syntax_error(f"{lead}{fill}\n)")
     if error is not None:
         return _finding(error, lead, fill, 0)
     if starred or not frame.compiles:
@@ -209,10 +207,10 @@ def _is_positional_argument(frame: Frame, hole: Hole) -> bool:
 
 def _not_arguments(frame: Frame, fill: str) -> Finding | None:
     """One argument, a keyword one included; several where the hole stands for all arguments of the call."""
-    error = _parse_error(f"_f({fill}\n)")
+    error = syntax_error(f"_f({fill}\n)")
     if error is not None:
         return _finding(error, "_f(", fill, 0)
-    call = ast.parse(f"_f({_plain(fill)}\n)", mode="eval").body
+    call = ast.parse(f"_f({plain(fill)}\n)", mode="eval").body
     everything = frame.before.rstrip().endswith("(") and frame.after.lstrip(" \t\r\n,").startswith(")")
     if not isinstance(call, ast.Call):
         return Finding("the fill closes the call that it is an argument of", "syntax", Span(0, len(fill)))
@@ -274,45 +272,20 @@ def _lead(frame: Frame) -> str:
 
 
 def _tree(frame: Frame, fill: str) -> ast.Module | None:
-    try:
-        return ast.parse(_plain(_lead(frame) + frame.before + fill + frame.after))
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
+    return parse_or_none(plain(_lead(frame) + frame.before + fill + frame.after))
 
 
 def _parses(source: str) -> bool:
-    return _parse_error(source) is None
-
-
-def _parse_error(source: str) -> SyntaxError | None:
-    return _guarded(source, ast.PyCF_ONLY_AST)
+    return syntax_error(source) is None
 
 
 def _compile_error(frame: Frame, fill: str) -> SyntaxError | None:
     """Also what only the compiler refuses: ``return`` outside a function, ``await`` outside a coroutine."""
     source = _lead(frame) + frame.before + fill + frame.after
-    error = _guarded(source, 0)
-    if error is None and frame.wrapped and len(ast.parse(_plain(source)).body) > 1:
+    error = syntax_error(source, compiled=True)
+    if error is None and frame.wrapped and len(ast.parse(plain(source)).body) > 1:
         return SyntaxError("the fill leaves the block that its hole is in")
     return error
-
-
-def _guarded(source: str, flags: int) -> SyntaxError | None:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            compile(_plain(source), "<fill>", "exec", flags, dont_inherit=True)
-    except SyntaxError as error:
-        return error
-    except (ValueError, RecursionError, MemoryError, OverflowError) as error:
-        return SyntaxError(str(error) or "too deeply nested")
-    return None
-
-
-def _plain(source: str) -> str:
-    """The source as Python's tokenizer wants it: no byte order mark, line feeds only."""
-    source = source[1:] if source.startswith(BOM) else source
-    return _LINE_ENDING.sub("\n", source) if "\r" in source else source
 
 
 def _finding(error: SyntaxError, before: str, fill: str, shift: int) -> Finding:
@@ -320,37 +293,13 @@ def _finding(error: SyntaxError, before: str, fill: str, shift: int) -> Finding:
     message = error.msg or "invalid syntax"
     if error.lineno is None:
         return Finding(message, "syntax", Span(0, shift + len(fill)), confidence=0.3)
-    original, before, fill = fill, _plain(before), _plain(fill)
+    original, before, fill = fill, plain(before), plain(fill)
     source = before + fill
-    at = _offset(source, error.lineno, None, error.offset) - len(before)
+    at = position(source, error.lineno, column=error.offset) - len(before)
     at = min(max(at, 0), max(len(fill) - 1, 0))
     stop = len(fill)
     if error.end_lineno is not None and error.end_offset is not None and error.end_offset > 0:
-        stop = _offset(source, error.end_lineno, None, error.end_offset) - len(before)
+        stop = position(source, error.end_lineno, column=error.end_offset) - len(before)
     stop = min(max(stop, at + 1), len(fill))
-    span = Span(_unplain(original, at) + shift, _unplain(original, stop) + shift)
+    span = Span(unplain(original, at) + shift, unplain(original, stop) + shift)
     return Finding(message, "syntax", span, confidence=0.7)
-
-
-def _unplain(source: str, offset: int) -> int:
-    """Offset in ``_plain(source)`` -> offset in ``source``."""
-    for match in re.finditer("\r\n", source):
-        if match.start() >= offset:
-            break
-        offset += 1
-    return offset
-
-
-def _offset(source: str, line: int, byte_column: int | None, column: int | None = None) -> int:
-    """Code-point offset of a 1-based ``line`` and a 0-based byte column or a 1-based character column."""
-    start = 0
-    for _ in range(line - 1):
-        feed = source.find("\n", start)
-        if feed < 0:
-            return len(source)
-        start = feed + 1
-    if byte_column is not None:
-        end = source.find("\n", start)
-        text = source[start : end if end >= 0 else len(source)]
-        return start + len(text.encode("utf-8", "surrogatepass")[:byte_column].decode("utf-8", "ignore"))
-    return start + max((column or 1) - 1, 0)
