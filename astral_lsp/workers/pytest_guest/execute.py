@@ -1,0 +1,92 @@
+"""Run chosen tests in this process and tell what came of each."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from . import doctests, locate
+from .collect import Collected
+from .reach import Reach
+from .supervise import Emit, Event
+
+
+class Runner:
+    """Runs tests of one filled buffer, one event a test, until one counts against the fill."""
+
+    def __init__(self, emit: Emit, reach: Reach, paths: set[str], lines: tuple[int, int]) -> None:
+        """``lines``: first and last line of the fill."""
+        self._emit, self._reach, self._paths, self._lines = emit, reach, paths, lines
+        self.stop_at_failure = True
+        self.always = False
+        """The fill ran at import: every test depends on it."""
+
+    def run(self, name: str, body: Callable[[], Event]) -> bool:
+        """Run one test; True when it is a reason to stop: it failed, reached the fill and no other hole."""
+        self._emit({"e": "start", "id": name})
+        self._reach.reset()
+        start = time.perf_counter()
+        event = body()
+        event.update(
+            e="test", id=name, reached=self._reach.target or self.always, entered=self._reach.entered, others=self._reach.others,
+            ms=round((time.perf_counter() - start) * 1e3, 3),
+        )  # fmt: skip
+        self._emit(event)
+        return (
+            self.stop_at_failure and event["outcome"] == "failed" and event["reached"] and not event["others"]
+        )
+
+    def failure(self, error: BaseException | None, text: str = "") -> Event:
+        """The event of a failed test."""
+        inside = line = None
+        if error is not None:
+            inside, line = locate.deepest_line(error, self._paths, *self._lines)
+        why = text or (locate.message(error) if error is not None else "failed")
+        return {"outcome": "failed", "why": why, "inside": inside, "line": line}
+
+    def run_case(self, case: doctests.Case, module: Any, flags: int) -> bool:
+        """Run the doctest ``case``."""
+
+        def body() -> Event:
+            result = doctests.run(case, module, flags)
+            counts = {"examples": result.passed, "by_value": result.by_value}
+            if result.failure:
+                return {**self.failure(result.error, result.failure), **counts}
+            return {"outcome": "passed", **counts}
+
+        return self.run(case.id, body)
+
+    def run_item(self, collected: Collected, item: Any, following: Any) -> bool:
+        """Run one pytest item through all its phases."""
+
+        def body() -> Event:
+            collected.reports.clear()
+            collected.errors.clear()
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+            return self._judge(collected, item.nodeid)
+
+        return self.run(item.nodeid, body)
+
+    def _judge(self, collected: Collected, name: str) -> Event:
+        reports = [report for report in collected.reports if report.nodeid == name]
+        for report in reports:
+            if report.failed:
+                event = self.failure(
+                    collected.errors.get(name), "" if name in collected.errors else _words(report)
+                )
+                if report.when != "call":
+                    event["why"] = f"{report.when}: {event['why']}"
+                return event
+        if any(getattr(report, "wasxfail", None) is not None for report in reports):
+            return {"outcome": "xfailed"}
+        if any(report.skipped for report in reports):
+            return {"outcome": "skipped"}
+        if not any(report.when == "call" and report.passed for report in reports):
+            return {"outcome": "skipped"}
+        return {"outcome": "passed"}
+
+
+def _words(report: Any) -> str:
+    text = str(getattr(report, "longreprtext", "")).strip()
+    return text.splitlines()[-1][: locate.MESSAGE_CHARACTERS] if text else "failed"

@@ -1,0 +1,77 @@
+"""The module under test, imported from the buffer instead of from the saved file."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.machinery
+import importlib.util
+import os
+import sys
+from collections.abc import Callable
+from types import CodeType, ModuleType
+from typing import Any, cast
+
+Compile = Callable[[str], CodeType]
+
+_get_code = importlib.machinery.SourceFileLoader.get_code
+
+
+def import_from(paths: set[str], make: Compile) -> None:
+    """From now on any import of a file in ``paths`` runs ``make(its path)``.
+
+    By path and not by name: src layouts, conftest path games and pytest's import modes give one file several names.
+    """
+
+    def get_code(self: Any, fullname: str) -> CodeType | None:
+        path = self.get_filename(fullname)
+        if path in paths or os.path.realpath(path) in paths:
+            return make(path)
+        return _get_code(self, fullname)
+
+    importlib.machinery.SourceFileLoader.get_code = get_code  # type: ignore[method-assign]
+    importlib.invalidate_caches()
+
+
+def base_and_name(path: str) -> tuple[str, str]:
+    """(folder that must be on sys.path, dotted name) of a module file, packages by their ``__init__.py``."""
+    folder, file = os.path.split(path)
+    parts = [] if file == "__init__.py" else [os.path.splitext(file)[0]]
+    while os.path.isfile(os.path.join(folder, "__init__.py")):
+        folder, name = os.path.split(folder)
+        parts.insert(0, name)
+        if not name:
+            break
+    return folder, ".".join(parts)
+
+
+def extend_path(root: str, path: str) -> None:
+    """Put the workspace and the module's own folder first, as ``python -m pytest`` run there would."""
+    for folder in dict.fromkeys((base_and_name(path)[0], root)):
+        if folder in sys.path:
+            sys.path.remove(folder)
+        sys.path.insert(0, folder)
+
+
+def load(path: str, paths: set[str]) -> ModuleType:
+    """Import the module at ``path``; raises whatever its code raises."""
+    for module in list(sys.modules.values()):
+        file = getattr(module, "__file__", None)
+        if isinstance(file, str) and file in paths and module.__name__ != "__main__":
+            return module
+    _, name = base_and_name(path)
+    try:
+        module = importlib.import_module(name)
+        file = getattr(module, "__file__", None)
+        if isinstance(file, str) and (file in paths or os.path.realpath(file) in paths):
+            return module
+    except ImportError as error:
+        if error.name != name:
+            raise
+    # the name is taken (a file called random.py), or the import system does not find it there
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} is not a Python module")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    cast(Any, spec.loader).exec_module(module)
+    return module

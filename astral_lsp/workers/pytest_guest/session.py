@@ -1,0 +1,154 @@
+"""One fill's tests from nothing: import the filled buffer, collect, run. Used in a fork that then dies."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import signal
+import sys
+from types import CodeType, FrameType, ModuleType
+from typing import Any
+
+from . import doctests, locate, module, scope
+from .collect import Collected, collect, may_have_tests, python_files, wanted_files
+from .execute import Runner
+from .reach import Reach, mark_statement
+from .sandbox import Place, confine
+from .supervise import Emit
+from .text import Buffer, compiled, count_lines
+
+
+def environment(place: Place) -> None:
+    """Set what every run sees: temporary files in the sandbox, no caches beside the user's files."""
+    os.environ["TMPDIR"] = os.environ["TMP"] = os.environ["TEMP"] = place.temporary
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+    sys.dont_write_bytecode = True
+    import tempfile
+
+    tempfile.tempdir = None
+    sys.argv = ["pytest"]
+
+
+def words_around(found: scope.Scope, path: str) -> list[str]:
+    """Names by which a test would speak of what is around the hole."""
+    stem = os.path.splitext(os.path.basename(path))[0]
+    if stem == "__init__":
+        stem = os.path.basename(os.path.dirname(path))
+    return [*found.names, stem]
+
+
+class ColdRun:
+    """Judges one fill without anything imported before: right for every kind of hole, slower than a graft."""
+
+    def __init__(self, place: Place, reach: Reach, has_pytest: bool) -> None:
+        self._place, self._reach, self._has_pytest = place, reach, has_pytest
+        self.files: list[str] | None = None
+
+    def judge(self, buffer: Buffer, fill: str, seconds: float, prepare_seconds: float, emit: Emit) -> None:
+        """Run the tests of ``fill`` and emit events; called in the run's own process."""
+        confine(self._place, seconds + prepare_seconds)
+        text = compiled(buffer.filled(fill))
+        lines = buffer.fill_lines(fill)
+        try:
+            tree = ast.parse(text)
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            emit({"e": "syntax", "why": locate.message(error), "line": getattr(error, "lineno", None)})
+            return
+        report_when_late(emit, self._place.paths, lines)
+        environment(self._place)
+        found = scope.around(tree, *lines)
+        documented = found.documented()
+        runner = Runner(emit, self._reach, self._place.paths, lines)
+        self._reach.reset()
+        cases, complaints = doctests.cases(documented)
+        for complaint in complaints:
+            emit({"e": "note", "why": complaint})
+        collected, loaded = self._prepare(tree, found, text, emit, lines)
+        runner.always = self._reach.target
+        emit({"e": "ready", "seconds": seconds})
+        if loaded is not None and any(runner.run_case(case, loaded, 0) for case in cases):
+            return
+        if collected is not None:
+            run_items(runner, collected, order(collected.items, words_around(found, self._place.path)))
+
+    def _prepare(
+        self, tree: ast.Module, found: scope.Scope, text: str, emit: Emit, lines: tuple[int, int]
+    ) -> tuple[Collected | None, ModuleType | None]:
+        place = self._place
+        mark_statement(tree, *lines)
+        code: dict[str, CodeType] = {}
+
+        def make(path: str) -> CodeType:
+            if path not in code:
+                code[path] = compile(tree, path, "exec", dont_inherit=True)
+            return code[path]
+
+        module.import_from(place.paths, make)
+        module.extend_path(place.root, place.path)
+        collected = None
+        files = self.files if self.files is not None else python_files(place.root)
+        if not may_have_tests(files, place.path, text):
+            pass
+        elif not self._has_pytest:
+            emit({"e": "note", "why": f"pytest is not installed for {sys.executable}", "no_pytest": True})
+        else:
+            wanted = wanted_files(files, place.path, words_around(found, place.path))
+            collected = collect(wanted, [])
+            for name, why, error in collected.broken:
+                inside, line = locate.deepest_line(error, place.paths, *lines) if error else (None, None)
+                ours = line is not None or getattr(error, "path", None) in place.paths
+                emit(
+                    {"e": "broken", "id": name, "why": why, "inside": inside, "line": line, "others": self._reach.others,
+                     "reached": ours and self._reach.target}
+                )  # fmt: skip
+        loaded = None
+        if found.documented():
+            try:
+                loaded = module.load(place.path, place.paths)
+            except BaseException as error:
+                inside, line = locate.deepest_line(error, place.paths, *lines)
+                emit(
+                    {"e": "broken", "id": "import", "why": locate.message(error), "inside": inside, "line": line,
+                     "others": self._reach.others, "reached": self._reach.target}
+                )  # fmt: skip
+        return collected, loaded
+
+
+def order(items: list[Any], words: list[str]) -> list[Any]:
+    """Items of files that mention the innermost of ``words`` first; otherwise pytest's order."""
+    mentions: dict[str, int] = {}
+    for item in items:
+        path = str(item.path)
+        if path not in mentions:
+            mentions[path] = _mentions(path, words)
+    return sorted(items, key=lambda item: -mentions[str(item.path)])
+
+
+def _mentions(path: str, words: list[str]) -> int:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            text = file.read()
+    except OSError:
+        return 0
+    return sum(re.search(rf"\b{re.escape(word)}\b", text) is not None for word in words)
+
+
+def run_items(runner: Runner, collected: Collected, items: list[Any]) -> None:
+    """Run ``items`` in order until one counts against the fill."""
+    for index, item in enumerate(items):
+        following = items[index + 1] if index + 1 < len(items) else None
+        if runner.run_item(collected, item, following):
+            return
+
+
+def report_when_late(emit: Emit, paths: set[str], lines: tuple[int, int]) -> None:
+    """When the supervisor says that time is up, tell which line of the fill is running."""
+
+    def handler(number: int, frame: FrameType | None) -> None:
+        emit({"e": "late", "inside": locate.running_line(frame, paths, *lines)})
+
+    signal.signal(signal.SIGUSR2, handler)
+
+
+__all__ = ["ColdRun", "count_lines", "environment", "order", "report_when_late", "run_items", "words_around"]

@@ -1,0 +1,141 @@
+"""The buffer with its holes: what is imported in place of the saved file. Pure functions.
+
+Offsets count code points of the buffer text; lines are 1-based, as the Python tokenizer counts them.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import dataclass
+
+HOLE_CALL = "__astral_hole__"
+"""Builtin of the guest that stands for a hole: it notes that it was reached, and raises."""
+
+_LINE_END = re.compile(r"\r\n|\r|\n")
+
+
+@dataclass(frozen=True)
+class Span:
+    """Half-open range of code points."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """A buffer around one hole, every other hole turned into a call that raises when it is reached."""
+
+    before: str
+    after: str
+    other_lines: dict[int, int]
+    """Number of each other hole -> its line."""
+
+    @property
+    def first_line(self) -> int:
+        """The line that a fill starts on."""
+        return count_lines(self.before)
+
+    def filled(self, fill: str) -> str:
+        """The whole text with ``fill`` inserted."""
+        return self.before + fill + self.after
+
+    def fill_lines(self, fill: str) -> tuple[int, int]:
+        """First and last line that ``fill`` stands on."""
+        extra = len(_LINE_END.findall(fill))
+        if fill.endswith(("\n", "\r")):
+            extra -= 1  # what follows the last line ending is not the fill's
+        return self.first_line, self.first_line + max(extra, 0)
+
+
+def count_lines(text: str) -> int:
+    """The line on which the end of ``text`` stands."""
+    return len(_LINE_END.findall(text)) + 1
+
+
+def compiled(text: str) -> str:
+    """``text`` as compile() takes it: without a byte order mark."""
+    return text[1:] if text.startswith("\ufeff") else text
+
+
+def parses(text: str) -> bool:
+    """Whether ``text`` is a Python module of this interpreter."""
+    try:
+        ast.parse(compiled(text))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return True
+
+
+def call(number: int, lines: int = 0) -> str:
+    """Source of a call for hole ``number``, ``lines`` line endings long so that later lines keep their place."""
+    return f"{HOLE_CALL}({number}" + "\n" * lines + ")"
+
+
+def around(text: str, hole: Span, others: list[Span]) -> Buffer:
+    """Split ``text`` at ``hole``; each of ``others`` that does not overlap it becomes a call."""
+    pieces: tuple[list[str], list[str]] = ([], [])
+    lines: dict[int, int] = {}
+    position = 0
+    side = 0
+    number = 0
+    for span in sorted({hole, *others}, key=lambda span: (span.start, span.end)):
+        if span == hole:
+            pieces[0].append(text[position : hole.start])
+            position, side = hole.end, 1
+        elif span.start >= position and (side == 1 or span.end <= hole.start):
+            number += 1
+            lines[number] = count_lines(text[: span.start])
+            pieces[side].append(text[position : span.start])
+            pieces[side].append(call(number, len(_LINE_END.findall(text[span.start : span.end]))))
+            position = span.end
+    pieces[1].append(text[position:])
+    return Buffer("".join(pieces[0]), "".join(pieces[1]), lines)
+
+
+def baseline(buffer: Buffer) -> str | None:
+    """The buffer with its own hole turned into call 0; None when nothing we know of parses there."""
+    plain = buffer.filled(call(0))
+    if parses(plain):
+        return plain
+    # the hole is part of a line, or a line that opens a block: give it the whole of its lines
+    start = max(buffer.before.rfind("\n"), buffer.before.rfind("\r")) + 1
+    match = _LINE_END.search(buffer.after)
+    rest = buffer.after[match.start() :] if match else ""
+    if buffer.before[start:].strip() == "" and buffer.after[:1] not in ("\n", "\r", ""):
+        rest = "\n" + buffer.after  # the hole took its own line ending with it
+    head = buffer.before[:start]
+    begun = buffer.before[start:]
+    indent = begun[: len(begun) - len(begun.lstrip())]
+    if not begun.strip():
+        indent = begun + (_first_indent(buffer.after) if not begun else "")
+    for template in ("{}", "if {}:", "elif {}:", "except {}:", "with {}:"):
+        for space in dict.fromkeys((indent, _outer(_first_indent(rest)), _first_indent(rest))):
+            text = head + space + template.format(call(0)) + rest
+            if parses(text):
+                return text
+    return None
+
+
+def _first_indent(text: str) -> str:
+    for line in text.splitlines():
+        if line.strip():
+            return line[: len(line) - len(line.lstrip())]
+    return ""
+
+
+def _outer(indent: str) -> str:
+    return indent[:-1] if indent.endswith("\t") else indent[:-4]
+
+
+def line_span(fill: str, line: int) -> Span:
+    """The text of 0-based ``line`` within ``fill``, without white space around it."""
+    start = 0
+    ends = [match for match in _LINE_END.finditer(fill)]
+    if line > 0 and line - 1 < len(ends):
+        start = ends[line - 1].end()
+    stop = ends[line].start() if line < len(ends) else len(fill)
+    content = fill[start:stop]
+    left = len(content) - len(content.lstrip())
+    return Span(start + left, max(start + left, start + len(content.rstrip())))

@@ -1,0 +1,140 @@
+"""Events of a run -> one verdict, shaped as `astral_lsp.report.Verdict` in JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .supervise import Event, Outcome
+from .text import Buffer, line_span
+
+Verdict = dict[str, Any]
+
+IN_FILL, IN_MODULE, ELSEWHERE = 0.9, 0.5, 0.3
+"""Confidence of a finding: the deepest frame is in the fill, in the module, nowhere near."""
+DETAIL_CHARACTERS = 240
+
+
+def verdict(status: str, detail: str, **more: Any) -> Verdict:
+    """A verdict in JSON."""
+    return {"status": status, "detail": detail[:DETAIL_CHARACTERS], **more}
+
+
+def not_run(detail: str, applies: bool = True) -> Verdict:
+    """Nothing ran, and why."""
+    return verdict("not_run", detail, applies=applies)
+
+
+def unavailable(detail: str) -> Verdict:
+    """Nothing could run, and why."""
+    return verdict("unavailable", detail)
+
+
+def count(number: int, thing: str) -> str:
+    """'1 test', '3 tests'."""
+    return f"{number} {thing}" + ("" if number == 1 else "s")
+
+
+def finding(test: str, why: str, fill: str, buffer: Buffer, inside: int | None, line: int | None) -> Event:
+    """A reason for a failed verdict. ``inside`` and ``line``: lines of the file with the fill inserted."""
+    span = None
+    confidence = IN_MODULE if line is not None else ELSEWHERE
+    if inside is not None:
+        found = line_span(fill, inside - buffer.first_line)
+        span = {"start": found.start, "end": found.end}
+        line, confidence = inside, IN_FILL
+    return {"message": why, "code": test, "span": span, "line": line, "confidence": confidence}
+
+
+def short(test: str) -> str:
+    """A node id without its folders."""
+    return (
+        test.rsplit("::", 1)[-1]
+        if "[" not in test
+        else test.split("[", 1)[0].rsplit("::", 1)[-1] + "[" + test.split("[", 1)[1]
+    )
+
+
+class Judge:
+    """Turns what one run reported about one fill into a verdict."""
+
+    def __init__(self, buffer: Buffer, fill: str, flaky: frozenset[str] = frozenset()) -> None:
+        """``flaky``: tests that are known to flip, never held against a fill."""
+        self._buffer, self._fill, self._flaky = buffer, fill, flaky
+
+    def judge(self, outcome: Outcome, timeout: float, reached: bool) -> Verdict:
+        """The verdict. ``timeout`` in seconds is what the run was given; ``reached``: its last test ran the fill."""
+        tests = [event for event in outcome.events if event["e"] == "test"]
+        failed = [event for event in tests if self._counts(event) and event["outcome"] == "failed"]
+        if failed:
+            return self._failed(failed[0])
+        if outcome.ended != "done":
+            return self._broken_off(outcome, timeout, reached)
+        return self._finished(outcome, tests)
+
+    def _counts(self, event: Event) -> bool:
+        return bool(event["reached"]) and not event["others"] and event["id"] not in self._flaky
+
+    def _failed(self, event: Event) -> Verdict:
+        found = finding(event["id"], event["why"], self._fill, self._buffer, event["inside"], event["line"])
+        return verdict("failed", f"{short(event['id'])}: {event['why']}", findings=[found])
+
+    def _broken_off(self, outcome: Outcome, timeout: float, reached: bool) -> Verdict:
+        started = [event["id"] for event in outcome.events if event["e"] == "start"]
+        during = started[-1] if started else "importing the module and its tests"
+        late = [event for event in outcome.events if event["e"] == "late"]
+        inside = late[-1]["inside"] if late else None
+        if outcome.ended == "crashed":
+            trace = outcome.events[-1]["trace"].strip().splitlines()[-1]
+            return unavailable(f"the tests could not be run: {trace}")
+        why = outcome.how if outcome.ended == "died" else f"no end after {timeout * 1e3:.0f} ms"
+        if not reached:
+            return not_run(f"{short(during)}: {why}, before the fill was reached")
+        found = finding(during, why, self._fill, self._buffer, inside, None)
+        return verdict("failed", f"{short(during)}: {why}", findings=[found])
+
+    def _finished(self, outcome: Outcome, tests: list[Event]) -> Verdict:
+        broken = [event for event in outcome.events if event["e"] == "broken"]
+        for event in broken:
+            if event["reached"]:
+                return self._failed({**event, "why": event["why"]})
+        passed = [event for event in tests if event["reached"] and event["outcome"] == "passed"]
+        sound = [event for event in passed if not event["others"]]
+        said = [event for event in outcome.events if event["e"] == "note"]
+        notes = self._notes(tests, broken) + [event["why"] for event in said]
+        if sound:
+            examples = sum(event.get("examples", 0) for event in sound)
+            items = sum("examples" not in event for event in sound)
+            parts = [count(items, "test")] if items else []
+            parts += [count(examples, "doctest example")] if examples else []
+            return verdict("passed", "; ".join([", ".join(parts), *notes]), count=items + examples)
+        others = sorted({number for event in tests for number in event["others"]})
+        if others:
+            line = self._buffer.other_lines.get(others[0], 0)
+            return not_run(f"reaches another unfilled hole at line {line}")
+        skipped = [
+            event for event in tests if event["reached"] and event["outcome"] in ("skipped", "xfailed")
+        ]
+        if skipped:
+            return not_run("; ".join([f"{count(len(skipped), 'test')} skipped or expected to fail", *notes]))
+        if any(event.get("no_pytest") for event in said):
+            return unavailable(f"{said[-1]['why']}: install it there with `-m pip install pytest`")
+        return not_run("; ".join(["no test reaches this hole", *notes]), applies=False)
+
+    def _notes(self, tests: list[Event], broken: list[Event]) -> list[str]:
+        notes = []
+        failing = [event for event in tests if event["outcome"] == "failed" and not event["reached"]]
+        flaky = [event for event in tests if event["id"] in self._flaky]
+        beyond = [event for event in tests if event["others"]]
+        by_value = sum(event.get("by_value", 0) for event in tests if event["outcome"] == "passed")
+        if by_value:
+            notes.append(f"{by_value} equal by value, not by text")
+        if failing:
+            notes.append(f"{short(failing[0]['id'])} fails without the fill")
+        if flaky:
+            notes.append(f"{short(flaky[0]['id'])} is flaky")
+        if beyond:
+            line = self._buffer.other_lines.get(beyond[0]["others"][0], 0)
+            notes.append(f"{count(len(beyond), 'test')} reached another unfilled hole at line {line}")
+        if broken:
+            notes.append(f"{broken[0]['id']} cannot be collected: {broken[0]['why']}")
+        return notes
