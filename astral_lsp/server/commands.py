@@ -1,0 +1,331 @@
+"""workspace/executeCommand: one function a command, each with one JSON object as its argument."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from lsprotocol import types
+
+from astral_lsp.holes.model import Hole
+from astral_lsp.report import Fill
+from astral_lsp.server import actions, explain, navigation, titles
+from astral_lsp.server.applying import apply
+from astral_lsp.server.documents import OpenDocument
+from astral_lsp.server.fill_all import fill_many
+from astral_lsp.server.filling import best, fill
+from astral_lsp.server.known import KnownFills
+from astral_lsp.server.locate import Target, locate, open_document, plain, target
+from astral_lsp.server.rpc import RequestError, invalid_params
+
+if TYPE_CHECKING:
+    from astral_lsp.server.state import AstralServer
+
+DOCTOR_SECONDS = 60.0
+
+
+class Where(msgspec.Struct, rename="camel"):
+    """The argument of every command: a hole by `Target`, or a place in the present buffer."""
+
+    uri: str = ""
+    version: int | None = None
+    start: int | None = None
+    end: int | None = None
+    text: str = ""
+    deed: str = "best"
+    fill: str = ""
+    position: dict[str, int] | None = None
+    range: dict[str, dict[str, int]] | None = None
+    apply: bool = True
+    """Insert the best fill; false only returns the fills."""
+    again: bool = False
+    show: bool = True
+    root: str = ""
+
+
+def register(server: AstralServer) -> None:
+    """Offer every command."""
+    server.command_handlers.update(
+        {
+            "astral.fillHole": fill_hole,
+            "astral.applyFill": apply_fill,
+            "astral.fillFunction": fill_function,
+            "astral.fillFile": fill_file,
+            "astral.makeHole": make_hole,
+            "astral.explainRejected": explain_rejected,
+            "astral.nextHole": next_hole,
+            "astral.previousHole": previous_hole,
+            "astral.listHoles": list_holes,
+            "astral.cancel": cancel,
+            "astral.status": status,
+            "astral.loadModel": load_model,
+            "astral.restartWorkers": restart_workers,
+            "astral.trustWorkspace": trust_workspace,
+            "astral.untrustWorkspace": untrust_workspace,
+            "astral.doctor": doctor,
+        }
+    )
+
+
+# --- arguments --------------------------------------------------------------------------------------------
+
+
+def _where(params: types.ExecuteCommandParams) -> Where:
+    argument = plain(params.arguments[0]) if params.arguments else {}
+    try:
+        return msgspec.convert(argument, Where)
+    except msgspec.ValidationError as error:
+        raise invalid_params(f"{params.command}: {error}") from None
+
+
+def _range(where: Where) -> types.Range | None:
+    try:
+        if where.range is not None:
+            start, end = where.range["start"], where.range["end"]
+            return types.Range(types.Position(**start), types.Position(**end))
+        if where.position is not None:
+            position = types.Position(**where.position)
+            return types.Range(position, position)
+    except (KeyError, TypeError):
+        raise invalid_params("a position has 'line' and 'character'") from None
+    return None
+
+
+def _hole(document: OpenDocument, where: Where) -> Hole:
+    """The hole that the argument names; raises RequestError."""
+    if where.start is not None and where.end is not None:
+        deed = "selection" if where.deed == "selection" else "best"
+        wanted = Target(where.uri, where.version, where.start, where.end, where.text, deed)  # type: ignore[arg-type]
+        return locate(document, wanted)
+    range_ = _range(where)
+    if range_ is None:
+        raise invalid_params("say which hole: 'position', 'range', or what an action carried")
+    start, end = document.buffer.span(range_)
+    hole = document.hole_at(start) if start == end else document.selection(start, end)
+    if hole is None:
+        raise RequestError("there is no hole here")
+    return hole
+
+
+# --- filling ----------------------------------------------------------------------------------------------
+
+
+async def fill_hole(ls: AstralServer, params: types.ExecuteCommandParams) -> dict[str, Any]:
+    """Compute the fills of a hole, insert the best (unless ``apply`` is false), and return all."""
+    where = _where(params)
+    document = open_document(ls, where.uri)
+    hole = _hole(document, where)
+    again = where.again or where.deed == "again"
+    known = ls.known(document).fills_of(document, hole.span) if again else None
+    seen = {f.text for f in known.fills} if known is not None else set()
+    wanted = target(document, hole, "selection" if hole.marker == "selection" else "best")
+    try:
+        entry = await fill(ls, document, hole, again=again, token=params.work_done_token)
+        applied = await _insert(ls, wanted, best(entry, seen)) if where.apply else None
+    except RequestError as error:
+        _warn(ls, error, quiet=not where.apply)
+        raise
+    return fills_json(ls, document, hole, entry) | {"applied": applied}
+
+
+async def _insert(ls: AstralServer, wanted: Target, chosen: Fill) -> str:
+    document = open_document(ls, wanted.uri)
+    hole = locate(document, wanted)
+    title = titles.fill_title(chosen)
+    detail = "\n".join(titles.reasons(chosen))
+    await apply(ls, actions.edit_for(ls, document, hole, chosen.text, title, detail), title)
+    actions.tell(ls, chosen, wanted.version or document.version, document.version)
+    return chosen.text
+
+
+def _warn(ls: AstralServer, error: RequestError, *, quiet: bool = False) -> None:
+    if not quiet and error.code != types.LSPErrorCodes.RequestCancelled:
+        ls.say(error.message, types.MessageType.Warning)
+
+
+def fills_json(ls: AstralServer, document: OpenDocument, hole: Hole, entry: KnownFills) -> dict[str, Any]:
+    """Fills for an editor's own picker; each carries the argument of ``astral.applyFill``."""
+    report = entry.report
+    return {
+        "schema": 1,
+        "uri": document.uri,
+        "version": entry.version,
+        "range": ls.protocol._converter.unstructure(document.buffer.range(hole.start, hole.end)),
+        "hole": {"text": hole.text, "kind": hole.kind, "hint": hole.hint},
+        "expectedType": report.expected_type,
+        "engine": report.engine,
+        "model": report.model,
+        "adapter": report.adapter,
+        "message": report.message,
+        "elapsedMs": report.elapsed_ms,
+        "fills": [_fill_json(document, hole, candidate) for candidate in entry.fills],
+    }
+
+
+def _fill_json(document: OpenDocument, hole: Hole, candidate: Fill) -> dict[str, Any]:
+    return {
+        "text": candidate.text,
+        "title": titles.fill_title(candidate),
+        "marks": titles.marks(candidate.verdicts),
+        "reasons": titles.reasons(candidate),
+        "score": candidate.score,
+        "verified": candidate.verified,
+        "refused": titles.refused(candidate),
+        "verdicts": msgspec.to_builtins(candidate.verdicts),
+        "argument": msgspec.to_builtins(target(document, hole, "candidate", candidate.text)),
+    }
+
+
+async def apply_fill(ls: AstralServer, params: types.ExecuteCommandParams) -> dict[str, Any]:
+    """Insert a candidate that the person chose."""
+    where = _where(params)
+    document = open_document(ls, where.uri)
+    try:
+        hole = _hole(document, where)
+        title = f"Fill hole: `{titles.shorten(where.fill)}`"
+        await apply(ls, actions.edit_for(ls, document, hole, where.fill, title), title)
+    except RequestError as error:
+        _warn(ls, error)
+        raise
+    return {"applied": where.fill}
+
+
+async def fill_function(ls: AstralServer, params: types.ExecuteCommandParams) -> dict[str, Any]:
+    """Fill every hole of the function around a place."""
+    where = _where(params)
+    document = open_document(ls, where.uri)
+    around = _hole(document, where).function
+    if around is None:
+        raise RequestError("this hole is not in a function")
+    holes = [hole for hole in document.holes if around.start <= hole.start and hole.end <= around.end]
+    return await fill_many(ls, document, holes, params.work_done_token)
+
+
+async def fill_file(ls: AstralServer, params: types.ExecuteCommandParams) -> dict[str, Any]:
+    """Fill every hole of a buffer."""
+    document = open_document(ls, _where(params).uri)
+    if not document.holes:
+        raise RequestError("there is no hole in this file")
+    return await fill_many(ls, document, list(document.holes), params.work_done_token)
+
+
+async def make_hole(ls: AstralServer, params: types.ExecuteCommandParams) -> dict[str, Any]:
+    """Replace a selection by ``...``."""
+    where = _where(params)
+    document = open_document(ls, where.uri)
+    hole = _hole(document, where)
+    if reason := actions.unfillable(hole):
+        raise RequestError(reason)
+    await apply(ls, actions.edit_for(ls, document, hole, "...", "Make a hole"), "Make a hole")
+    return {"removed": hole.text}
+
+
+async def explain_rejected(ls: AstralServer, params: types.ExecuteCommandParams) -> dict[str, Any]:
+    """Why candidates were rejected, as Markdown; shown by the editor unless ``show`` is false."""
+    where = _where(params)
+    document = open_document(ls, where.uri)
+    return await explain.explain(ls, document, _hole(document, where), show=where.show)
+
+
+# --- finding ----------------------------------------------------------------------------------------------
+
+
+async def next_hole(ls: AstralServer, params: types.ExecuteCommandParams) -> dict[str, Any] | None:
+    """Where the next hole is; the editor goes there when it can and ``show`` is true."""
+    return await _step(ls, params, 1)
+
+
+async def previous_hole(ls: AstralServer, params: types.ExecuteCommandParams) -> dict[str, Any] | None:
+    """Where the previous hole is."""
+    return await _step(ls, params, -1)
+
+
+async def _step(ls: AstralServer, params: types.ExecuteCommandParams, way: int) -> dict[str, Any] | None:
+    where = _where(params)
+    document = open_document(ls, where.uri)
+    range_ = _range(where)
+    if range_ is None:
+        raise invalid_params("say where from: 'position'")
+    return await navigation.step(ls, document, document.buffer.offset(range_.start), way, show=where.show)
+
+
+def list_holes(ls: AstralServer, params: types.ExecuteCommandParams) -> list[dict[str, Any]]:
+    """Every hole of a buffer, or of all open buffers."""
+    uri = _where(params).uri
+    documents = [open_document(ls, uri)] if uri else list(ls.documents)
+    return [item for document in documents for item in navigation.holes_json(ls, document)]
+
+
+# --- the server itself ------------------------------------------------------------------------------------
+
+
+def cancel(ls: AstralServer, params: types.ExecuteCommandParams) -> dict[str, int]:
+    """Stop every running fill."""
+    return {"stopped": ls.jobs.stop_all()}
+
+
+def status(ls: AstralServer, params: types.ExecuteCommandParams) -> dict[str, Any]:
+    """The present status."""
+    return ls.status.now()
+
+
+async def load_model(ls: AstralServer, params: types.ExecuteCommandParams) -> dict[str, Any]:
+    """Load the weights now, with a progress bar."""
+    where = _where(params)
+    task = asyncio.ensure_future(ls.load_model(where.uri, params.work_done_token))
+    await task
+    return ls.status.now()
+
+
+async def restart_workers(ls: AstralServer, params: types.ExecuteCommandParams) -> dict[str, Any]:
+    """Stop every worker; the next request starts them afresh."""
+    ls.jobs.stop_all()
+    await ls.close_engines()
+    ls.background.refresh_all()
+    return ls.status.now()
+
+
+async def trust_workspace(ls: AstralServer, params: types.ExecuteCommandParams) -> dict[str, Any]:
+    """Let the workspace's own code run: tests, and plugins of mypy. Remembered."""
+    return await _trust(ls, params, True)
+
+
+async def untrust_workspace(ls: AstralServer, params: types.ExecuteCommandParams) -> dict[str, Any]:
+    """Take trust back."""
+    return await _trust(ls, params, False)
+
+
+async def _trust(ls: AstralServer, params: types.ExecuteCommandParams, trusted: bool) -> dict[str, Any]:
+    where = _where(params)
+    if where.root:
+        roots = [Path(where.root)]
+    elif where.uri:
+        roots = [ls.root_of(where.uri)]
+    else:
+        roots = ls.roots
+    for root in roots:
+        ls.settings.trust(root, trusted)
+        if ls.settings.is_trusted(root) is not trusted:
+            ls.say("the editor's own setting decides trust here, not this command", types.MessageType.Warning)
+    await ls.reconfigure()
+    return ls.status.now()
+
+
+async def doctor(ls: AstralServer, params: types.ExecuteCommandParams) -> dict[str, Any]:
+    """What ``astral-lsp doctor`` prints."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "astral_lsp.cli", "doctor",
+        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        cwd=str(ls.roots[0]) if ls.roots else None,
+    )  # fmt: skip
+    try:
+        output, _ = await asyncio.wait_for(process.communicate(), DOCTOR_SECONDS)
+    except asyncio.TimeoutError:
+        raise RequestError(f"doctor did not end within {DOCTOR_SECONDS:g} s") from None
+    finally:
+        if process.returncode is None:
+            process.kill()
+    return {"text": output.decode("utf-8", "replace"), "code": process.returncode}

@@ -1,0 +1,55 @@
+"""Workspace edits as this editor takes them: versioned, annotated, or plain."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from lsprotocol import types
+
+from astral_lsp.holes.model import Span
+from astral_lsp.server.client import Client
+from astral_lsp.server.documents import OpenDocument
+
+
+class Replacement(NamedTuple):
+    """One span of a buffer's present version and the text for it."""
+
+    span: Span
+    text: str
+
+
+def workspace_edit(
+    client: Client,
+    document: OpenDocument,
+    replacements: list[Replacement],
+    *,
+    label: str = "",
+    description: str = "",
+) -> types.WorkspaceEdit:
+    """The edit of ``document``'s present version; names that version where the client understands it."""
+    edits = [
+        types.TextEdit(document.buffer.range(r.span.start, r.span.end), line_endings(document.text, r.text))
+        for r in replacements
+    ]
+    if not client.document_changes:
+        return types.WorkspaceEdit(changes={document.uri: edits})
+    identifier = types.OptionalVersionedTextDocumentIdentifier(uri=document.uri, version=document.version)
+    if not (client.change_annotations and label):
+        return types.WorkspaceEdit(document_changes=[types.TextDocumentEdit(identifier, list(edits))])
+    annotated = [types.AnnotatedTextEdit("astral", edit.range, edit.new_text) for edit in edits]
+    return types.WorkspaceEdit(
+        document_changes=[types.TextDocumentEdit(identifier, list(annotated))],
+        change_annotations={
+            "astral": types.ChangeAnnotation(label, needs_confirmation=False, description=description or None)
+        },
+    )
+
+
+def line_endings(buffer: str, text: str) -> str:
+    """``text`` with the line ending of ``buffer``, so that a fill never mixes them."""
+    if "\n" not in text:
+        return text
+    first = buffer.find("\n")
+    crlf = first > 0 and buffer[first - 1] == "\r"
+    unix = text.replace("\r\n", "\n")
+    return unix.replace("\n", "\r\n") if crlf else unix

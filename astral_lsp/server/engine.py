@@ -1,0 +1,61 @@
+"""What the server asks of whoever fills holes: `astral_lsp.fill`, or a scripted stand-in in tests."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from astral_lsp.config import Settings
+from astral_lsp.context.environment import Environment
+from astral_lsp.fill.document import Document
+from astral_lsp.fill.report import FillOptions, FillReport
+from astral_lsp.holes.model import Hole
+
+OnProgress = Callable[[str, "float | None"], None]
+"""Called with one line for people and a fraction in [0, 1], None when unknown."""
+
+
+class Engine(Protocol):
+    """Fills holes of one workspace root. No method raises but on cancellation."""
+
+    on_status: Callable[[str], None]
+    """Called with the new status whenever it changes."""
+
+    @property
+    def status(self) -> str:
+        """'idle', 'loading', 'filling', ...: shown to people."""
+
+    async def analyse(self, document: Document, holes: list[Hole]) -> list[Environment]:
+        """σ and Γ of each hole, in order."""
+
+    async def fill(
+        self,
+        document: Document,
+        hole: Hole,
+        options: FillOptions,
+        on_progress: OnProgress,
+        stop: asyncio.Event,
+        holes: list[Hole],
+    ) -> FillReport:
+        """Fill one hole; setting ``stop`` asks for the best so far, cancelling abandons."""
+
+    async def start_model(self, on_progress: OnProgress) -> None:
+        """Load the weights now."""
+
+    async def configure(self, settings: Settings, *, trusted: bool) -> None:
+        """Take new settings without losing what is warm, where that is possible."""
+
+    async def unload_idle(self) -> bool:
+        """End the model worker when it was not used for long; True when it did."""
+
+    def files_changed(self, paths: list[Path]) -> None:
+        """Files other than the open buffers changed on disk."""
+
+    async def close(self) -> None:
+        """Stop every worker."""
+
+
+EngineFactory = Callable[[Settings, Path, bool], Engine]
+"""(settings, workspace root, trusted) to an engine; must be quick, workers start when they are needed."""

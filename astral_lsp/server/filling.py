@@ -1,0 +1,158 @@
+"""From a hole of an open buffer to its ranked fills, with a progress bar, a cancel button and a deadline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING
+
+from lsprotocol import types
+from msgspec import structs
+
+from astral_lsp.fill.rank import best_first
+from astral_lsp.fill.report import FillReport
+from astral_lsp.holes.model import Hole
+from astral_lsp.report import Fill
+from astral_lsp.server import titles
+from astral_lsp.server.documents import OpenDocument, View
+from astral_lsp.server.jobs import Job, NothingYet, StillLoading
+from astral_lsp.server.known import KnownFills
+from astral_lsp.server.progress import Bar
+from astral_lsp.server.rpc import RequestError
+
+if TYPE_CHECKING:
+    from astral_lsp.server.state import AstralServer
+
+CANCELLED = types.LSPErrorCodes.RequestCancelled
+FAILED = types.LSPErrorCodes.RequestFailed
+
+
+async def fill(
+    server: AstralServer,
+    document: OpenDocument,
+    hole: Hole,
+    *,
+    background: bool = False,
+    again: bool = False,
+    token: types.ProgressToken | None = None,
+) -> KnownFills:
+    """The fills of ``hole``, one of this version of ``document`` or a selection; remembered for lists.
+
+    ``again`` asks for candidates that were not seen yet. Raises RequestError with a sentence for people.
+    """
+    known = server.known(document).fills_of(document, hole.span)
+    fresh = known if known is not None and known.is_fresh(document) else None
+    if fresh is not None and not again and fresh.fills:
+        return fresh
+    digest, version = document.digest, document.version
+
+    def keep(report: FillReport) -> KnownFills:
+        merged = _merge(report, fresh.report) if fresh is not None else report
+        entry = KnownFills(hole.span, hole.text, digest, version, merged)
+        if server.documents.get(document.uri) is document:
+            server.known(document).put_fills(document, entry)
+        return entry
+
+    run = Run(server, document, background=background)
+    if not background:
+        line = document.buffer.line_of(hole.start) + 1
+        run.show(f"Filling the hole on line {line}", token)
+    try:
+        seen = tuple(f.text for f in fresh.fills) if fresh is not None else ()
+        view = server.view(document)
+        report = await run.fill(view, view.lift(hole), rejected=seen, keep=keep)
+    finally:
+        run.end()
+    return keep(report)
+
+
+class Run:
+    """One or several fills under one progress bar; the bar's cancel button stops the present one."""
+
+    def __init__(self, server: AstralServer, document: OpenDocument, *, background: bool = False) -> None:
+        self._server = server
+        self._uri = document.uri
+        self._background = background
+        self._bar: Bar | None = None
+        self._job: Job | None = None
+        self.cancelled = False
+
+    def show(self, title: str, token: types.ProgressToken | None = None) -> None:
+        """Put a bar up."""
+        self._bar = self._server.bars.open(title, self._cancel, token)
+
+    def say(self, text: str, fraction: float | None = None) -> None:
+        """Tell the bar how far it is."""
+        if self._bar is not None:
+            self._bar.report(text, fraction)
+
+    def end(self) -> None:
+        """Take the bar down."""
+        if self._bar is not None:
+            self._bar.end()
+
+    def _cancel(self) -> None:
+        self.cancelled = True
+        if self._job is not None:
+            self._job.stop.set()
+
+    async def fill(
+        self,
+        view: View,
+        hole: Hole,
+        *,
+        rejected: tuple[str, ...] = (),
+        keep: Callable[[FillReport], object] = lambda _report: None,
+    ) -> FillReport:
+        """Fill ``hole`` of ``view`` within the budget; ``keep`` gets the report even when nobody waits.
+
+        Raises RequestError.
+        """
+        server = self._server
+        try:
+            report = await server.jobs.fill(
+                str(server.root_of(self._uri)), server.engine_for(self._uri), view, hole,
+                structs.replace(server.options_for(self._uri), rejected=rejected),
+                on_progress=self.say, on_job=self._started, background=self._background, keep=keep,
+            )  # fmt: skip
+        except StillLoading:
+            sentence = "the model is still loading; the fills will be listed when it is ready"
+            raise RequestError(sentence) from None
+        except NothingYet as error:
+            raise RequestError(str(error), CANCELLED if self.cancelled else FAILED) from None
+        if self.cancelled:
+            raise RequestError(
+                f"cancelled; {len(report.ranked)} candidates so far are in the list", CANCELLED
+            )
+        return report
+
+    def _started(self, job: Job) -> None:
+        self._job = job
+        if self.cancelled:
+            job.stop.set()
+
+
+def _merge(new: FillReport, old: FillReport) -> FillReport:
+    """Both reports' fills: they are about the same text, so their verdicts compare."""
+    fills, rejected = {f.text: f for f in old.fills}, {f.text: f for f in old.rejected}
+    fills.update({f.text: f for f in new.fills})
+    rejected.update({f.text: f for f in new.rejected})
+    return structs.replace(new, fills=best_first(fills.values()), rejected=best_first(rejected.values()))
+
+
+def best(entry: KnownFills, seen: Collection[str] = ()) -> Fill:
+    """The fill to insert when the person did not choose; raises RequestError explaining why there is none.
+
+    ``seen``: texts that the person has seen and wants another than.
+    """
+    report = entry.report
+    fills = [fill for fill in report.fills if fill.text not in seen]
+    if fills:
+        return fills[0]
+    rejected = [fill for fill in report.rejected if fill.text not in seen]
+    if rejected:
+        why = "; ".join(line.strip() for line in titles.reasons(rejected[0])[:2])
+        text = titles.shorten(rejected[0].text)
+        raise RequestError(f"no candidate passed, so nothing was inserted. The closest is `{text}`: {why}")
+    raise RequestError(
+        report.message or ("no other candidate was found" if seen else "no candidate was found")
+    )

@@ -1,0 +1,108 @@
+"""textDocument/hover on a hole: σ, the hint, Γ by fitness, the last verdicts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lsprotocol import types
+
+from astral_lsp.context.environment import Environment
+from astral_lsp.holes.model import Hole
+from astral_lsp.server import titles
+from astral_lsp.server.documents import OpenDocument
+from astral_lsp.server.known import KnownFills
+from astral_lsp.server.status import UNTRUSTED
+from astral_lsp.workers.protocol import Name
+
+if TYPE_CHECKING:
+    from astral_lsp.server.state import AstralServer
+
+NAMES_SHOWN = 12
+_NEAREST = {"local": 0, "argument": 1, "self": 2, "global": 3, "import": 4, "builtin": 5}
+
+
+def register(server: AstralServer) -> None:
+    """Serve textDocument/hover."""
+    server.feature(types.TEXT_DOCUMENT_HOVER)(hover)
+
+
+def hover(ls: AstralServer, params: types.HoverParams) -> types.Hover | None:
+    """What is known of the hole under the pointer; computes nothing."""
+    document = ls.documents.get(params.text_document.uri)
+    if document is None:
+        return None
+    offset = document.buffer.offset(params.position)
+    hole = document.hole_at(offset)
+    if hole is None or not hole.start <= offset <= hole.end:
+        return None
+    text = describe(ls, document, hole)
+    kind = types.MarkupKind.Markdown
+    if not ls.client.markdown_hover:
+        kind, text = types.MarkupKind.PlainText, _plain(text)
+    return types.Hover(types.MarkupContent(kind, text), document.buffer.range(hole.start, hole.end))
+
+
+def describe(ls: AstralServer, document: OpenDocument, hole: Hole) -> str:
+    """Markdown about one hole."""
+    known = ls.known(document)
+    types_known = known.types_of(hole.span)
+    environment = types_known.environment if types_known is not None else None
+    parts = [_heading(hole, environment)]
+    if hole.hint:
+        parts.append("\n".join(f"> {line}" for line in hole.hint.splitlines()))
+    if environment is not None:
+        parts += _definitions(environment)
+        if environment.names:
+            parts.append(_table(environment.names))
+    fills = known.fills_of(document, hole.span)
+    if fills is not None:
+        parts.append(_fills(fills, fresh=fills.is_fresh(document)))
+    if not ls.settings.is_trusted(ls.root_of(document.uri)):
+        parts.append(f"*{UNTRUSTED}*")
+    return "\n\n".join(parts)
+
+
+def _heading(hole: Hole, environment: Environment | None) -> str:
+    if environment is None:
+        return f"**Hole** ({hole.kind}): its type is not known yet"
+    if environment.expected:
+        return f"**Hole** ({hole.kind}): expected\n```python\n{environment.expected}\n```"
+    note = environment.note
+    return f"**Hole** ({hole.kind}): no expected type" + (f" ({note})" if note else "")
+
+
+def _definitions(environment: Environment) -> list[str]:
+    found = getattr(environment, "definitions", None) or []
+    return [f"```python\n{definition}\n```" for definition in list(found)[:3]]
+
+
+def ranked(names: list[Name]) -> list[Name]:
+    """Names that fit σ first, then the nearest."""
+    return sorted(names, key=lambda name: (not name.fits, _NEAREST[name.reach], name.name))
+
+
+def _table(names: list[Name]) -> str:
+    shown = ranked(names)[:NAMES_SHOWN]
+    rows = [
+        f"| {'●' if n.fits else '·'} | `{_cell(n.name)}` | `{_cell(n.type)}` | {n.reach} |" for n in shown
+    ]
+    more = len(names) - len(shown)
+    tail = f"\n\n{more} more names in scope" if more > 0 else ""
+    return "| fits | name | type | |\n|---|---|---|---|\n" + "\n".join(rows) + tail
+
+
+def _cell(text: str) -> str:
+    return titles.shorten(text, 70).replace("|", "\\|")
+
+
+def _fills(known: KnownFills, *, fresh: bool) -> str:
+    head = "**Fills**" if fresh else f"**Fills** checked in version {known.version}, before later edits"
+    rows = [f"- `{titles.shorten(f.text)}` · {titles.marks(f.verdicts)}" for f in known.fills[:6]]
+    if not rows:
+        rows = [known.report.message or "no candidate was found"]
+    return head + "\n" + "\n".join(rows)
+
+
+def _plain(markdown: str) -> str:
+    lines = [line for line in markdown.splitlines() if not line.startswith(("```", "|---"))]
+    return "\n".join(lines).replace("**", "").replace("`", "").replace("*", "")

@@ -1,0 +1,208 @@
+"""Running fills: one job a hole and text, shared by all who wait for it, stopped when nobody does."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from astral_lsp.fill.report import FillOptions, FillReport
+from astral_lsp.holes.model import Hole
+from astral_lsp.server.documents import View
+from astral_lsp.server.engine import Engine, OnProgress
+
+if TYPE_CHECKING:
+    from astral_lsp.server.state import AstralServer
+
+log = logging.getLogger(__name__)
+GRACE_SECONDS = 1.0
+"""After the budget a job may take this long to hand over its best so far; Emacs gives up at 10 s."""
+LOADING = ("loading", "warming", "downloading", "pulling")
+
+
+class StillLoading(Exception):
+    """The model was not ready within the budget; the job goes on."""
+
+
+class NothingYet(Exception):
+    """The job had nothing to hand over in time; the message says why."""
+
+
+class JobKey(NamedTuple):
+    """What makes two requests the same work."""
+
+    root: str
+    path: str
+    text_hash: int
+    start: int
+    end: int
+    options: FillOptions
+
+
+class Job:
+    """One running `Engine.fill`."""
+
+    def __init__(self, key: JobKey, engine: Engine, *, background: bool) -> None:
+        self.key = key
+        self.engine = engine
+        self.background = background
+        self.stop = asyncio.Event()
+        self.waiters = 0
+        self.detached = False
+        """Goes on without waiters (the model is loading; the list will show what comes of it)."""
+        self.listeners: list[OnProgress] = []
+        self.task: asyncio.Task[FillReport]
+
+    def on_progress(self, text: str, fraction: float | None) -> None:
+        for listener in list(self.listeners):
+            listener(text, fraction)
+
+    async def wind_down(self) -> None:
+        """Ask for the best so far; after the grace, abandon."""
+        self.stop.set()
+        done, _ = await asyncio.wait({self.task}, timeout=GRACE_SECONDS)
+        if not done:
+            self.task.cancel()
+
+
+class Jobs:
+    """All running fills. Foreground work goes before background work on each engine; one at a time."""
+
+    def __init__(self, server: AstralServer) -> None:
+        self._server = server
+        self._jobs: dict[JobKey, Job] = {}
+        self._turns: dict[int, asyncio.Lock] = {}
+        self._loose: set[asyncio.Task[None]] = set()
+
+    @property
+    def running(self) -> int:
+        """How many jobs there are."""
+        return len(self._jobs)
+
+    def busy_in_foreground(self) -> bool:
+        """Whether a person waits for a fill."""
+        return any(not job.background for job in self._jobs.values())
+
+    async def fill(
+        self,
+        root: str,
+        engine: Engine,
+        view: View,
+        hole: Hole,
+        options: FillOptions,
+        *,
+        on_progress: OnProgress,
+        on_job: Callable[[Job], None] = lambda _job: None,
+        background: bool = False,
+        keep: Callable[[FillReport], object] = lambda _report: None,
+    ) -> FillReport:
+        """Fill ``hole`` of ``view`` and return the report; at most ``options.budget_s`` plus the grace.
+
+        Cancelling this call stops the job unless others wait for it too; ``keep`` gets the report even then.
+        Raises StillLoading or NothingYet.
+        """
+        document = view.document
+        key = JobKey(root, document.path, hash(document.text), hole.start, hole.end, options)
+        job = self._jobs.get(key)
+        if job is None:
+            job = self._start(key, engine, view, hole, options, background=background, keep=keep)
+        elif not background:
+            job.background = False
+        on_job(job)
+        return await self._wait(job, on_progress, options.budget_s)
+
+    def _start(
+        self, key: JobKey, engine: Engine, view: View, hole: Hole, options: FillOptions, *, background: bool,
+        keep: Callable[[FillReport], object],
+    ) -> Job:  # fmt: skip
+        job = self._jobs[key] = Job(key, engine, background=background)
+        if not background:
+            self.stop_background()
+        job.task = asyncio.ensure_future(self._run(job, view, hole, options, keep))
+        job.task.add_done_callback(lambda task: self._finished(job, task))
+        self._server.status.changed()
+        return job
+
+    async def _run(
+        self, job: Job, view: View, hole: Hole, options: FillOptions, keep: Callable[[FillReport], object]
+    ) -> FillReport:
+        began = time.monotonic()
+        turn = self._turns.setdefault(id(job.engine), asyncio.Lock())
+        async with turn:
+            left = options.budget_s - (time.monotonic() - began)
+            if job.stop.is_set() or left < min(0.5, options.budget_s / 2):
+                raise NothingYet("an earlier fill was still running; ask again")
+            if left < options.budget_s - 0.2:
+                options = _with_budget(options, left)
+            report = await job.engine.fill(
+                view.document, hole, options, job.on_progress, job.stop, view.holes
+            )
+        keep(report)
+        return report
+
+    def _finished(self, job: Job, task: asyncio.Task[FillReport]) -> None:
+        self._jobs.pop(job.key, None)
+        if (
+            not task.cancelled()
+            and (error := task.exception()) is not None
+            and not isinstance(error, NothingYet)
+        ):
+            log.error("a fill failed", exc_info=error)
+        self._server.status.changed()
+
+    async def _wait(self, job: Job, on_progress: OnProgress, budget_s: float) -> FillReport:
+        job.waiters += 1
+        job.listeners.append(on_progress)
+        try:
+            done, _ = await asyncio.wait({job.task}, timeout=budget_s + 0.2)
+            if not done and job.engine.status in LOADING:
+                job.detached = True
+                raise StillLoading
+            if not done:
+                await job.wind_down()
+            return await _result(job.task)
+        except asyncio.CancelledError:
+            if job.waiters == 1 and not job.task.done():
+                self._loosely(job)
+            raise
+        finally:
+            job.waiters -= 1
+            job.listeners.remove(on_progress)
+
+    def _loosely(self, job: Job) -> None:
+        task = asyncio.ensure_future(job.wind_down())
+        self._loose.add(task)
+        task.add_done_callback(self._loose.discard)
+
+    def stop_background(self) -> None:
+        """Ask all background jobs for what they have."""
+        for job in list(self._jobs.values()):
+            if job.background and not job.stop.is_set():
+                self._loosely(job)
+
+    def stop_all(self) -> int:
+        """Ask every job to stop; returns how many there were."""
+        jobs = list(self._jobs.values())
+        for job in jobs:
+            self._loosely(job)
+        return len(jobs)
+
+
+async def _result(task: asyncio.Task[FillReport]) -> FillReport:
+    await asyncio.wait({task}, timeout=GRACE_SECONDS)
+    if not task.done() or task.cancelled():
+        raise NothingYet("nothing was found within the time")
+    error = task.exception()
+    if isinstance(error, NothingYet):
+        raise error
+    if error is not None:
+        raise NothingYet(f"the fill failed: {error}")
+    return task.result()
+
+
+def _with_budget(options: FillOptions, budget_s: float) -> FillOptions:
+    return msgspec.structs.replace(options, budget_s=budget_s)

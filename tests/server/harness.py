@@ -1,0 +1,228 @@
+"""An editor for tests: pytest-lsp's client with an editor's capabilities, talking to a real server process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from lsprotocol import converters, types
+from pytest_lsp import client_capabilities
+from pytest_lsp.client import LanguageClient, make_test_lsp_client
+
+SCRIPTED = Path(__file__).parent / "scripted.py"
+REPOSITORY = Path(__file__).parents[2]
+PROFILES = {
+    "vscode": "visual-studio-code@v1.65.2",
+    "neovim": "neovim@v0.11.0",
+    "emacs": "emacs@v29.1",
+}
+
+
+class Editor:
+    """One connection and what it received."""
+
+    def __init__(self, client: LanguageClient, root: Path, log: Path) -> None:
+        self.client, self.root, self.log_path = client, root, log
+        self.applied: list[types.ApplyWorkspaceEditParams] = []
+        self.statuses: list[Any] = []
+        self.registered: list[types.Registration] = []
+        self.refreshes: list[str] = []
+        self.accept_edits = True
+        self.versions: dict[str, int] = {}
+        self.texts: dict[str, str] = {}
+        self.init: types.InitializeResult
+        self._listen()
+
+    def _listen(self) -> None:
+        client = self.client
+
+        @client.feature(types.WORKSPACE_APPLY_EDIT)
+        def apply(params: types.ApplyWorkspaceEditParams) -> types.ApplyWorkspaceEditResult:
+            self.applied.append(params)
+            return types.ApplyWorkspaceEditResult(self.accept_edits, None if self.accept_edits else "read only")
+
+        @client.feature("astral/status")
+        def status(params: Any) -> None:
+            self.statuses.append(params)
+
+        @client.feature(types.CLIENT_REGISTER_CAPABILITY)
+        def register(params: types.RegistrationParams) -> None:
+            self.registered.extend(params.registrations)
+
+        for method in (types.WORKSPACE_INLAY_HINT_REFRESH, types.WORKSPACE_CODE_LENS_REFRESH):
+            client.feature(method)(lambda _params=None, method=method: self.refreshes.append(method))
+
+    # --- what an editor does -----------------------------------------------------------------------------
+
+    def uri(self, name: str) -> str:
+        return (self.root / name).as_uri()
+
+    def open(self, name: str, text: str, *, version: int = 1, language: str = "python") -> str:
+        uri = name if ":" in name else self.uri(name)
+        self.versions[uri], self.texts[uri] = version, text
+        item = types.TextDocumentItem(uri, language, version, text)
+        self.client.text_document_did_open(types.DidOpenTextDocumentParams(item))
+        return uri
+
+    def change(self, uri: str, *changes: tuple[types.Range | None, str]) -> int:
+        """Send content changes (None: the whole text) and return the new version."""
+        self.versions[uri] += 1
+        events: list[types.TextDocumentContentChangeEvent] = [
+            types.TextDocumentContentChangeWholeDocument(text)
+            if range_ is None
+            else types.TextDocumentContentChangePartial(text, range_)
+            for range_, text in changes
+        ]
+        identifier = types.VersionedTextDocumentIdentifier(self.versions[uri], uri)
+        self.client.text_document_did_change(types.DidChangeTextDocumentParams(identifier, events))
+        return self.versions[uri]
+
+    def actions_params(
+        self,
+        uri: str,
+        where: types.Range,
+        *,
+        only: list[str] | None = None,
+        diagnostics: list[types.Diagnostic] | None = None,
+        trigger: types.CodeActionTriggerKind | None = None,
+    ) -> types.CodeActionParams:
+        context = types.CodeActionContext(diagnostics or [], only, trigger)  # type: ignore[arg-type]
+        return types.CodeActionParams(types.TextDocumentIdentifier(uri), where, context)
+
+    async def actions(self, uri: str, where: types.Range, **context: Any) -> list[Any]:
+        result = await self.client.text_document_code_action_async(self.actions_params(uri, where, **context))
+        return list(result or [])
+
+    async def titles(self, uri: str, where: types.Range, **context: Any) -> list[str]:
+        return [action.title for action in await self.actions(uri, where, **context)]
+
+    async def command(self, name: str, **argument: Any) -> Any:
+        params = types.ExecuteCommandParams(name, [argument])
+        return await self.client.workspace_execute_command_async(params)
+
+    def request(self, method: str, params: Any, number: str) -> asyncio.Future[Any]:
+        """Send a request under an id of our choosing, to cancel it by."""
+        return asyncio.ensure_future(self.client.protocol.send_request_async(method, params, msg_id=number))
+
+    def cancel(self, number: str) -> None:
+        self.client.cancel_request(types.CancelParams(number))
+
+    # --- what came of it ---------------------------------------------------------------------------------
+
+    def log(self, event: str = "") -> list[dict[str, Any]]:
+        """What the scripted engine was asked."""
+        lines = self.log_path.read_text("utf-8").splitlines() if self.log_path.exists() else []
+        entries = [json.loads(line) for line in lines]
+        return [entry for entry in entries if not event or entry["event"] == event]
+
+    async def until(self, condition: Any, seconds: float = 5.0) -> None:
+        """Wait until ``condition()`` is true; fails the test when it never is."""
+        limit = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < limit, f"not within {seconds} s"
+            await asyncio.sleep(0.01)
+
+    @property
+    def messages(self) -> list[str]:
+        return [message.message for message in self.client.messages]
+
+
+def at(line: int, character: int, end: int | None = None) -> types.Range:
+    """A range on one line; empty unless ``end`` is given."""
+    stop = character if end is None else end
+    return types.Range(types.Position(line, character), types.Position(line, stop))
+
+
+def cursor(text: str) -> tuple[str, types.Range]:
+    """``text`` without its ``$0`` mark, and the mark's place (UTF-16)."""
+    offset = text.index("$0")
+    before = text[:offset]
+    line = before.count("\n")
+    column = len(before.rsplit("\n", 1)[-1].encode("utf-16-le")) // 2
+    return before + text[offset + 2 :], at(line, column)
+
+
+def apply_edit(text: str, edit: types.WorkspaceEdit) -> str:
+    """``text`` after the edits of its only document; columns are UTF-16 code units."""
+    if edit.document_changes:
+        change = edit.document_changes[0]
+        assert isinstance(change, types.TextDocumentEdit)
+        edits: list[Any] = list(change.edits)
+    else:
+        assert edit.changes is not None
+        (edits,) = (list(value) for value in edit.changes.values())
+    for item in sorted(edits, key=lambda e: (e.range.start.line, e.range.start.character), reverse=True):
+        start, end = (_offset(text, position) for position in (item.range.start, item.range.end))
+        text = text[:start] + item.new_text + text[end:]
+    return text
+
+
+def _offset(text: str, position: types.Position) -> int:
+    lines = text.split("\n")
+    line = lines[position.line].encode("utf-16-le")[: 2 * position.character].decode("utf-16-le")
+    return sum(len(previous) + 1 for previous in lines[: position.line]) + len(line)
+
+
+def capabilities(profile: str, **extra: Any) -> types.ClientCapabilities:
+    """An editor's capabilities; ``extra`` holds nested camelCase additions by top-level key."""
+    converter = converters.get_converter()
+    raw = converter.unstructure(client_capabilities(PROFILES.get(profile, profile)), types.ClientCapabilities)
+    return converter.structure(_overlay(raw, extra), types.ClientCapabilities)
+
+
+def _overlay(base: dict[str, Any], extra: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in extra.items():
+        old = merged.get(key)
+        merged[key] = _overlay(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged
+
+
+@contextlib.asynccontextmanager
+async def editor(
+    root: Path,
+    profile: str = "vscode",
+    *,
+    script: dict[str, Any] | None = None,
+    settings: dict[str, Any] | None = None,
+    options: Any = None,
+    extra: dict[str, Any] | None = None,
+    folders: list[Path] | None = None,
+    command: list[str] | None = None,
+) -> AsyncIterator[Editor]:
+    """A started and initialised session; shut down at the end, which must succeed."""
+    log = root.parent / f"{root.name}-engine.log"
+    environment = {
+        **os.environ,
+        "PYTHONPATH": f"{REPOSITORY}{os.pathsep}{REPOSITORY / 'model'}",
+        "XDG_STATE_HOME": str(root.parent / "state"),
+        "ASTRAL_TEST_SCRIPT": json.dumps({"log": str(log), **(script or {})}),
+    }
+    client = make_test_lsp_client()
+    if settings is not None:
+        client.set_configuration(settings, section="astral-lsp")
+    session = Editor(client, root, log)
+    await client.start_io(*(command or [sys.executable, str(SCRIPTED)]), env=environment)
+    session.init = await client.initialize_session(
+        types.InitializeParams(
+            capabilities=capabilities(profile, **(extra or {})),
+            initialization_options={"trusted": True} if options is None else options,
+            workspace_folders=[
+                types.WorkspaceFolder(folder.as_uri(), folder.name) for folder in folders or [root]
+            ],
+            client_info=types.ClientInfo(profile),
+        )
+    )
+    try:
+        yield session
+    finally:
+        if client.error is None and client._server is not None and client._server.returncode is None:
+            await asyncio.wait_for(client.shutdown_session(), 10)
+        await client.stop()
