@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,6 +29,14 @@ ANALYSE_SECONDS = 15.0
 _MARGIN_SECONDS = 20.0
 """Over the budget of a check: its baseline has to be built first."""
 _MEBIBYTE = 1 << 20
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def _plain(text: str) -> str:
+    """``text`` as it can be sent: a lone surrogate has no UTF-8."""
+    return _SURROGATE.sub("\ufffd", text)
 
 
 def worker_argv() -> list[str]:
@@ -69,7 +78,7 @@ class TypesOracle:
         expressions: Sequence[bool] = (),
     ) -> Analysed:
         """σ and Γ of ``holes`` in an unsaved buffer; where they cannot be had, each hole's note says why."""
-        params = Analyse(path, text, list(holes), list(all_holes), list(expressions))
+        params = Analyse(path, _plain(text), list(holes), list(all_holes), list(expressions))
         answer = await self._call(params, path, text, ANALYSE_SECONDS)
         if isinstance(answer, str):
             return Analysed([HoleTypes(None, [], answer) for _ in holes], 0.0)
@@ -89,13 +98,18 @@ class TypesOracle:
         """One verdict a fill, in order; only errors that the fill adds to the buffer count."""
         if not fills:
             return []
-        params = CheckTypes(path, text, hole, list(fills), list(other_holes), confirm, budget_ms)
+        bad = [index for index, fill in enumerate(fills) if _SURROGATE.search(fill)]
+        params = CheckTypes(
+            path, _plain(text), hole, [_plain(fill) for fill in fills], list(other_holes), confirm, budget_ms
+        )
         answer = await self._call(params, path, text, budget_ms / 1000 + _MARGIN_SECONDS)
         if isinstance(answer, str):
             return [unavailable(answer) for _ in fills]
         assert isinstance(answer, Judged)
         if len(answer.verdicts) != len(fills):
             return [unavailable("the types worker answered for another number of fills") for _ in fills]
+        for index in bad:
+            answer.verdicts[index] = Verdict("failed", "the fill holds a character that no file can hold")
         return answer.verdicts
 
     async def close(self) -> None:

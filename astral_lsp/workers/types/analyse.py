@@ -39,6 +39,7 @@ def _analyse(params: Analyse, path: str, program: Program, observer: Observer) -
             expressions[i] and not found.statement,
             found.narrowest,
             found.in_function,
+            found.argument,
         )
         for i, found in enumerate(sites)
     }

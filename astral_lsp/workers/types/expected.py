@@ -79,6 +79,7 @@ class Wanted:
     is_expression: bool = True
     narrowest: bool = False
     in_function: bool = True
+    argument: bool = False
 
 
 @dataclass
@@ -109,11 +110,11 @@ class Observer:
         """Return the mypy plugin that reports here."""
         return _HolePlugin(options, self)
 
-    def see(self, context: FunctionContext) -> None:
-        """Record one visit of mypy to a hole."""
+    def see(self, context: FunctionContext) -> Type | None:
+        """Record one visit of mypy to a hole; returns the type that the hole shall have, if not Any."""
         number = context.args[0][0] if context.args and context.args[0] else None
         if not isinstance(number, IntExpr) or number.value not in self._wanted:
-            return
+            return None
         checker = context.api
         assert isinstance(checker, TypeChecker)
         wanted = self._wanted[number.value]
@@ -125,6 +126,8 @@ class Observer:
         expected, text, note = _sigma(checker, wanted, seen.contexts, siblings, context)
         names = _Gamma(checker, wanted, expected).names()
         seen.types = HoleTypes(text, names, note)
+        # an argument that fits no overload makes mypy try them all, and each try is a context
+        return checker.named_type("types.EllipsisType") if wanted.argument else None
 
 
 class _HolePlugin(Plugin):
@@ -137,7 +140,7 @@ class _HolePlugin(Plugin):
 
     def _visit(self, context: FunctionContext) -> Type:
         try:
-            self._observer.see(context)
+            return self._observer.see(context) or context.default_return_type
         except Exception:  # an exception here would stop mypy altogether
             log.exception("could not read σ and Γ")
         return context.default_return_type
@@ -157,6 +160,8 @@ def _sigma(
     if not wanted.is_expression:
         return None, None, _returns(checker) or wanted.note
     known = [c for c in _settled(contexts, checker) if not _says_nothing(c)]
+    if wanted.rule and all(_is_object(get_proper_type(c)) for c in known):
+        known = []
     if known:
         merged = _narrowest(known) if wanted.narrowest else make_simplified_union(known)
         return merged, written(merged, checker.options), ""

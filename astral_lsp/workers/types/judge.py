@@ -9,11 +9,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from astral_lsp.holes.model import Span
+from astral_lsp.holes.tree import parse
 from astral_lsp.report import Finding, Verdict, not_run, unavailable
 from astral_lsp.workers.protocol import CheckTypes, Judged
 from astral_lsp.workers.types.fork import CAN_FORK, Branch, BranchFailed
 from astral_lsp.workers.types.localise import Localiser
 from astral_lsp.workers.types.messages import Message, Place, added
+from astral_lsp.workers.types.places import ends_function
 from astral_lsp.workers.types.program import CannotCheck, Program
 from astral_lsp.workers.types.text import HOLE, Lines, Skeleton, Unreadable, call, mend, skeleton
 
@@ -145,6 +147,8 @@ class Judge:
         new = added(baseline.messages, messages, baseline.place, where)
         ends_early = [m for m in baseline.messages if m.code in _MISSING_RETURN and m.path == baseline.path]
         if not ends_early or not any(m.code in _MISSING_RETURN for m in messages):
+            return new
+        if not ends_function(parse(baseline.text), baseline.hole):
             return new
         # the hole as an expression falls through to the end of its function; a fill may not
         own = self._own_missing_returns(baseline, seconds)

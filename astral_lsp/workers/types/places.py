@@ -35,6 +35,8 @@ class Site:
     statement: bool = False
     """The hole is a statement of its own."""
     in_function: bool = False
+    argument: bool = False
+    """The hole is an argument of a call."""
     narrowest: bool = False
     """Of several contexts the narrowest one counts (`or`, `and`), not their union (overloads)."""
 
@@ -52,7 +54,7 @@ def site(tree: SyntaxTree, span: Span) -> Site:
     if len(path) < 2:
         return Site(statement=True, in_function=False)
     found = _look(tree, path)
-    return replace(found, in_function=inside)
+    return replace(found, in_function=inside, argument=_is_argument(path))
 
 
 def _look(tree: SyntaxTree, path: list[Step]) -> Site:
@@ -89,6 +91,11 @@ def _look(tree: SyntaxTree, path: list[Step]) -> Site:
 def _is_format(operation: tree_sitter.Node) -> bool:
     operator, left = operation.child_by_field_name("operator"), operation.child_by_field_name("left")
     return operator is not None and operator.type == "%" and left is not None and left.type == "string"
+
+
+def _is_argument(path: list[Step]) -> bool:
+    above = [step.type for step in reversed(path[:-1]) if step.type != "parenthesized_expression"]
+    return above[:1] == ["argument_list"] or above[:2] == ["keyword_argument", "argument_list"]
 
 
 def _is_test(path: list[Step], index: int) -> bool:
@@ -144,6 +151,23 @@ _TABLE: dict[tuple[str, str | None], Site] = {
     ("attribute", "object"): Site(note="the receiver of an attribute"),
     ("subscript", "value"): Site(note="something with items"),
 }
+
+
+def ends_function(tree: SyntaxTree, span: Span) -> bool:
+    """Whether control leaves the function right after the statement at ``span``: nothing follows it."""
+    path = [step.node for step in tree.path(span.start, span.end)]
+    for inner, outer in zip(reversed(path), reversed(path[:-1]), strict=False):
+        if outer.type == "function_definition":
+            return inner.type == "block"
+        if outer.type in ("for_statement", "while_statement", "class_definition", "lambda"):
+            return False
+        if outer.type == "block" and any(_follows(child, inner) for child in outer.named_children):
+            return False
+    return False
+
+
+def _follows(child: tree_sitter.Node, inner: tree_sitter.Node) -> bool:
+    return child.start_byte >= inner.end_byte and child.type not in ("comment", "case_clause")
 
 
 # --- names in scope -------------------------------------------------------------------------------------

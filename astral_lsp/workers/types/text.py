@@ -6,6 +6,7 @@ import ast
 import re
 import warnings
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -145,7 +146,7 @@ def mend(
     ``judge`` names the first line that does not parse, None when all does. Returns the mended skeleton and
     None, or the skeleton and the reason why it cannot be mended (the hole's own lines are never touched).
     """
-    out: list[int] = []
+    out: Counter[int] = Counter()
     for _ in range(_MOST_MENDS):
         whole, spans = source.fill(stand_in)
         line = judge(whole)
@@ -153,11 +154,11 @@ def mend(
             return Skeleton(source.text, source.targets, tuple(sorted(out))), None
         lines = Lines(whole)
         kept = {n for s in spans for n in range(lines.line(s.start), lines.line(s.end) + 1)}
-        bad = next((n for n in _suspects(whole, line) if n not in kept and n not in out), None)
+        bad = next((n for n in _suspects(whole, line) if n not in kept and out[n] < 2), None)
         if bad is None:
             return source, "the code around the hole does not parse"
-        out.append(bad)
-        source = _leave_out(source, stand_in, bad)
+        out[bad] += 1
+        source = _leave_out(source, stand_in, bad, wholly=out[bad] > 1)
     return source, "too much of the file does not parse"
 
 
@@ -174,14 +175,17 @@ def _suspects(text: str, line: int) -> list[int]:
     return [line, line - 1]
 
 
-def _leave_out(source: Skeleton, stand_in: Sequence[str], line: int) -> Skeleton:
-    """Replace one line by a statement that keeps its indentation and carries the block below it, if any."""
+def _leave_out(source: Skeleton, stand_in: Sequence[str], line: int, wholly: bool) -> Skeleton:
+    """Replace one line by a statement that keeps its indentation and carries the block below it, if any.
+
+    With ``wholly`` the line becomes blank: its very indentation was wrong.
+    """
     whole, spans = source.fill(stand_in)
     lines = Lines(whole)
     old = lines.get(line)
     indent = old[: len(old) - len(old.lstrip())]
     header = _carries_block(lines, line, len(indent))
-    new = "" if not old.strip() else indent + ("if 1:" if header else "pass")
+    new = "" if wholly or not old.strip() else indent + ("if 1:" if header else "pass")
     if new and header and _CLAUSE.match(old) is None:
         name = re.match(r"\s*(?:async\s+)?(?:def|class)\s+(\w+)", old)
         new = f"{indent}def {name[1]}(*_: object):" if name else new
