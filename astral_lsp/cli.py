@@ -18,7 +18,7 @@ _COMMANDS = {
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command line and return its exit code; heavy modules load only for the command that needs them."""
+    """Run the command line and return its exit code; a command's modules load only when it is asked for."""
     argv = sys.argv[1:] if argv is None else argv
     if argv and argv[0] == "model":
         from astral_lsp import model_cli

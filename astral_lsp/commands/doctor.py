@@ -24,7 +24,12 @@ from astral_lsp.interpreter import NoInterpreter, find_interpreter, find_root
 
 _SIGNS = {"ok": "[green]✓[/]", "warning": "[yellow]![/]", "problem": "[red]✗[/]"}
 _PROBE_SECONDS = 20
-_FAST_FLAGS = {"amx_bf16": "AMX bf16", "avx512_bf16": "AVX-512 bf16", "avx512_vnni": "AVX-512 VNNI", "avx2": "AVX2"}
+_FAST_FLAGS = {
+    "amx_bf16": "AMX bf16",
+    "avx512_bf16": "AVX-512 bf16",
+    "avx512_vnni": "AVX-512 VNNI",
+    "avx2": "AVX2",
+}
 
 
 class Check(msgspec.Struct, frozen=True):
@@ -74,7 +79,9 @@ async def examine(root: Path, interpreter: str = "") -> list[Check]:
 
 def _server() -> Check:
     version = importlib.metadata.version("astral-lsp")
-    return Check("server", "ok", f"astral-lsp {version} on Python {platform.python_version()} ({sys.executable})")
+    return Check(
+        "server", "ok", f"astral-lsp {version} on Python {platform.python_version()} ({sys.executable})"
+    )
 
 
 def _torch() -> Check:
@@ -140,7 +147,9 @@ def _settings(root: Path, interpreter: str) -> tuple[Settings, Check]:
     try:
         settings = merge(from_pyproject(root), {"interpreter": interpreter} if interpreter else {})
     except ConfigError as error:
-        return Settings(), Check("settings", "problem", str(error), "mend [tool.astral-lsp] in pyproject.toml")
+        return Settings(), Check(
+            "settings", "problem", str(error), "mend [tool.astral-lsp] in pyproject.toml"
+        )
     return settings, Check("settings", "ok", f"root {root} · engine {settings.fill.engine}")
 
 
@@ -169,3 +178,34 @@ async def _oracles(root: Path, settings: Settings) -> list[Check]:
         return [await _mypy(session), *await _pytest(session)]
     finally:
         await session.close()
+
+
+async def _mypy(session: Session) -> Check:
+    problem = await session.open_types()
+    if problem:
+        return Check("mypy", "warning", problem, "types verdicts will be unavailable")
+    about = session.types.about
+    config = about.get("config") or "no configuration file"
+    return Check("mypy", "ok", f"mypy {about.get('mypy', '?')} · {config}")
+
+
+async def _pytest(session: Session) -> list[Check]:
+    problem = await session.open_tests()
+    if problem is not None:
+        return [Check("pytest", "warning", problem.detail, "tests verdicts will be unavailable")]
+    about = session.tests.about
+    version = about.get("pytest")
+    advice = "install pytest into the project's environment; doctests run without it"
+    pytest = (
+        Check("pytest", "ok", f"pytest {version}")
+        if version
+        else Check("pytest", "warning", "not installed under the project's interpreter", advice)
+    )
+    layers = ", ".join(about.get("sandbox") or []) or "no layer"
+    missing = ", ".join(about.get("missing") or [])
+    if not missing:
+        return [pytest, Check("sandbox", "ok", layers)]
+    advice = (
+        "tests still run, and the verdict names what is missing; verify.tests.sandbox = require forbids it"
+    )
+    return [pytest, Check("sandbox", "warning", f"{layers}; missing: {missing}", advice)]

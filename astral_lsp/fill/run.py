@@ -1,4 +1,4 @@
-"""Algorithm 1 of ASTRAL for one hole: propose, verify as candidates arrive, repair what fails, confirm, rank."""
+"""Algorithm 1 of ASTRAL for one hole: propose, verify on arrival, repair what fails, confirm, rank."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
+
+import msgspec
 
 from astral_lsp.context.environment import Environment
 from astral_lsp.fill.document import Document
@@ -39,9 +41,17 @@ class Services(Protocol):
         """σ and Γ of ``hole``."""
 
     async def prepare(
-        self, document: Document, hole: Hole, environment: Environment, options: FillOptions
+        self,
+        document: Document,
+        hole: Hole,
+        holes: list[Hole],
+        environment: Environment,
+        options: FillOptions,
     ) -> ProposeParams:
         """Context and tier 1 and 2 constraints for the denoiser."""
+
+    def finish(self, document: Document, hole: Hole, candidate: str, holes: list[Hole]) -> str:
+        """The exact fill for a model's candidate: line endings, parentheses where they are needed."""
 
     async def propose(
         self, params: ProposeParams, on_candidate: Callable[[Candidate], None], stop: asyncio.Event
@@ -127,7 +137,7 @@ class _Run:
 
     async def execute(self) -> FillReport:
         info: ModelInfo | None = None
-        environment = Environment()
+        environment = Environment(None, None, (), complete=False)
         try:
             info = await self.services.start_model(self.on_progress)
         except WorkerFailure as failure:
@@ -145,7 +155,7 @@ class _Run:
         return await self.services.environment(self.document, self.hole, self.holes)
 
     async def _draw_and_verify(self, environment: Environment) -> None:
-        params = await self.services.prepare(self.document, self.hole, environment, self.options)
+        params = await self.services.prepare(self.document, self.hole, self.holes, environment, self.options)
         params.budget_ms = max(100.0, self._left() * PROPOSE_SHARE * 1e3)
         await self._timed("propose", self._rounds_of(params))
         await self._timed("repair", self._repair(params))
@@ -192,8 +202,9 @@ class _Run:
             queue.put_nowait(None)
 
     async def _judge(self, batch: list[Candidate]) -> None:
-        fresh = [c for c in batch if c.text not in self.judged and c.text not in self.options.rejected]
-        fresh = list({c.text: c for c in fresh}.values())
+        finished = {self._finish(candidate.text): candidate for candidate in reversed(batch)}
+        seen = {*self.judged, *self.options.rejected}
+        fresh = [msgspec.structs.replace(c, text=text) for text, c in finished.items() if text not in seen]
         if not fresh:
             return
         began = time.monotonic()
@@ -209,6 +220,9 @@ class _Run:
             verdicts = Verdicts(syntax[text], types.get(text, blocked), tests.get(text, blocked))
             self._keep(candidate, verdicts)
         self.elapsed["verify"] = self.elapsed.get("verify", 0.0) + (time.monotonic() - began) * 1e3
+
+    def _finish(self, text: str) -> str:
+        return self.services.finish(self.document, self.hole, text, self.holes)
 
     def _syntax(self, text: str) -> Verdict:
         return self.services.check_syntax(self.document, self.hole, text, self.holes)
@@ -261,11 +275,18 @@ class _Run:
             tried.add(target.text)
             self.on_progress("repairing in place", None)
             params.budget_ms = self._left() * PROPOSE_SHARE * 1e3
-            repair = Repair(
-                params, target.text, _remask(target), sorted({*self.judged, *self.options.rejected})
-            )
+            repair = self._repair_of(target, params)
             self.enough.clear()
             await self._rounds_of(repair)
+
+    def _repair_of(self, target: Fill, params: ProposeParams) -> Repair:
+        """The model sees the fill without the lead, which stands in ``params.before`` already."""
+        lead = len(self.hole.lead) if target.text.startswith(self.hole.lead) else 0
+        text = target.text[lead:]
+        spans = [Span(max(0, span.start - lead), max(0, span.end - lead)) for span in _remask(target)]
+        spans = [span for span in spans if span.start < span.end] or [Span(0, len(text))]
+        rejected = {known.removeprefix(self.hole.lead) for known in (*self.judged, *self.options.rejected)}
+        return Repair(params, text, spans, sorted(rejected))
 
     def _satisfied(self) -> bool:
         return any(not refused(fill.verdicts) for fill in self.judged.values())

@@ -45,10 +45,15 @@ class Scripted:
         return ModelInfo("scripted", "0" * 64, "none", "cpu", "float32", 0.0)
 
     async def environment(self, document: Document, hole: Hole, holes: list[Hole]) -> Environment:
-        return Environment()
+        return Environment(None, None, ())
 
     async def prepare(
-        self, document: Document, hole: Hole, environment: Environment, options: FillOptions
+        self,
+        document: Document,
+        hole: Hole,
+        holes: list[Hole],
+        environment: Environment,
+        options: FillOptions,
     ) -> Propose:
         before, after = document.text[: hole.start], document.text[hole.end :]
         return Propose(options.engine, before, after, before, after, candidates=options.candidates)
@@ -79,6 +84,9 @@ class Scripted:
             sent.append(Candidate(text, score))
             on_candidate(sent[-1])
         return Proposed(sent, len(sent), 1.0, "cancelled" if stop.is_set() else "done")
+
+    def finish(self, document: Document, hole: Hole, candidate: str, holes: list[Hole]) -> str:
+        return candidate
 
     def check_syntax(self, document: Document, hole: Hole, fill: str, holes: list[Hole]) -> Verdict:
         return self.syntax.get(fill, OK)
