@@ -33,8 +33,8 @@ KNOWN_LENGTH = 0.2
 
 @dataclass(frozen=True)
 class Example:
-    """One hole in tokens. ``spans`` are token ranges of AST nodes inside the answer; the first ``forced`` tokens
-    stood before the hole."""
+    """One hole in tokens. ``spans`` are token ranges of AST nodes inside the answer; the first ``forced``
+    tokens stood before the hole."""
 
     context: NDArray[np.int32]
     answer: NDArray[np.int32]
@@ -162,7 +162,7 @@ def draw_examples(
 ) -> Iterator[Example]:
     """Examples from (package, text) pairs: several holes a function, files in random order.
 
-    Files of ``boosted`` packages (short algorithms) give five holes a function, up to five times the holes a file.
+    Files of ``boosted`` packages (short algorithms) give five holes a function and five times as many a file.
     """
     rng = random.Random(seed)
     order = list(range(len(corpus)))

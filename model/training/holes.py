@@ -49,7 +49,7 @@ class CutHole:
     nodes: tuple[tuple[int, int], ...]
     """Spans of AST nodes that lie inside the answer, as offsets into it (for structural corruption)."""
     forced: int
-    """Characters at the start of the answer that stood before the hole (token healing); given when serving."""
+    """Characters at the start of the answer that stood before the hole (token healing)."""
 
 
 class SourceText:
