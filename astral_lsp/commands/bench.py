@@ -1,7 +1,8 @@
 """``astral-lsp bench infilling DATA``: the infilling protocol, one process, warm model.
 
 The fill sees a row's prompt and suffix only. Doctests in them are visible tests; the row's own ``test``
-decides afterwards and is never shown. pass@1 counts the first-ranked fill, inserted exactly as the server would.
+decides afterwards and is never shown. pass@1 counts the first-ranked fill, inserted exactly as the server
+would.
 """
 
 from __future__ import annotations

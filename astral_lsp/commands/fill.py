@@ -22,7 +22,7 @@ from astral_lsp.fill.run import fill_hole
 from astral_lsp.fill.session import Session
 from astral_lsp.holes.find import find_holes, hole_at, hole_from_range
 from astral_lsp.holes.model import Hole, replace_span
-from astral_lsp.interpreter import NoInterpreter, find_root
+from astral_lsp.interpreter import NoInterpreter, find_interpreter, find_root
 
 SCHEMA = "astral-lsp/fill/1"
 DONE, NOT_ALL, BAD = 0, 1, 2
@@ -99,6 +99,7 @@ def run(arguments: argparse.Namespace) -> int:
         holes = _chosen(source, arguments)
         root = find_root(source.path.resolve())
         settings = load_settings(root, arguments)
+        find_interpreter(root, settings.interpreter)  # a wrong one is better named before the model loads
         return asyncio.run(_fill(source, holes, root, settings, arguments, console))
     except (SourceError, PositionError, ConfigError, NoInterpreter) as error:
         console.print(f"astral-lsp: {error}", style="red", markup=False)

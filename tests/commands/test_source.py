@@ -37,7 +37,11 @@ def test_round_trip(tmp_path: Path, data: bytes) -> None:
 
 @pytest.mark.parametrize(
     ("data", "why"),
-    [(b"x = '\xff\xfe'\n", "cannot be decoded"), (b"# coding: klingon\n", "cannot be decoded"), (b"a\0b", "NUL")],
+    [
+        (b"x = '\xff\xfe'\n", "cannot be decoded"),
+        (b"# coding: klingon\n", "cannot be decoded"),
+        (b"a\0b", "NUL"),
+    ],
 )
 def test_undecodable_files_are_refused(tmp_path: Path, data: bytes, why: str) -> None:
     path = tmp_path / "m.py"

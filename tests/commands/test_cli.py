@@ -1,0 +1,98 @@
+"""The command line without the model: usage, errors, holes, doctor."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from astral_lsp.cli import main
+
+SOURCE = 'def f(xs: list[int]) -> int:\n    """Sum."""\n    return __hole__\n'
+
+
+@pytest.fixture
+def module(tmp_path: Path) -> Path:
+    path = tmp_path / "m.py"
+    path.write_text(SOURCE)
+    return path
+
+
+def test_holes_lists_positions_that_fill_takes(module: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["holes", str(module)]) == 0
+    assert capsys.readouterr().out == f"{module}:3:12: 1 return `__hole__` in f\n"
+
+
+def test_holes_as_json(module: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["holes", str(module), "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["schema"] == "astral-lsp/holes/1"
+    assert answer["holes"][0]["range"]["start"] == {"line": 2, "character": 11}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["fill", "nope.py"], "No such file"),
+        (["fill", "{m}", "--at", "1:1"], "no hole here"),
+        (["fill", "{m}", "--at", "x"], "is not LINE:COL"),
+        (["fill", "{m}", "--hole", "7"], "hole 7 of 1 does not exist"),
+        (["fill", "{m}", "--range", "9:1-9:2"], "line 9 is outside the file"),
+        (["fill", "{m}", "--interpreter", "/no/python"], "/no/python"),
+        (["holes", "nope.py"], "No such file"),
+        (["bench", "infilling", "nope.jsonl"], "nope.jsonl"),
+    ],
+)
+def test_bad_input_is_one_clear_line_and_exit_code_2(
+    module: Path, arguments: list[str], why: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = main([argument.format(m=module) for argument in arguments])
+    error = capsys.readouterr().err
+    assert code == 2
+    assert why in error.replace("\n", "")
+    assert "Traceback" not in error
+    assert module.read_text() == SOURCE
+
+
+def test_a_file_without_holes_says_how_to_write_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "m.py"
+    path.write_text("x = 1\n")
+    assert main(["fill", str(path)]) == 2
+    assert "?name" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("flags", [["--candidates", "0"], ["--budget", "-1"], ["--engine", "gpt"]])
+def test_bad_flags_are_usage_errors(module: Path, flags: list[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["fill", str(module), *flags])
+    assert caught.value.code == 2
+
+
+def test_a_bad_setting_is_named(module: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (module.parent / "pyproject.toml").write_text('[tool.astral-lsp.fill]\nengine = "gpt"\n')
+    assert main(["fill", str(module)]) == 2
+    error = capsys.readouterr().err.replace("\n", "")
+    assert "pyproject.toml" in error
+    assert "gpt" in error
+
+
+def test_doctor_names_a_wrong_interpreter(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", str(tmp_path), "--interpreter", "/no/python", "--json"]) == 1
+    answer = json.loads(capsys.readouterr().out)
+    states = {check["name"]: check["state"] for check in answer["checks"]}
+    assert states["interpreter"] == "problem"
+    assert states["torch"] == "ok"
+
+
+def test_listing_holes_loads_neither_torch_nor_mypy(module: Path) -> None:
+    probe = (
+        "import sys; from astral_lsp.cli import main; main(['holes', sys.argv[1]]);"
+        "bad = {'torch', 'mypy', 'pygls'} & set(sys.modules); sys.exit(f'loaded {bad}' if bad else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", probe, str(module)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
