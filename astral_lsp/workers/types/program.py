@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import logging
 import os
-import sys
 import time
 from collections.abc import Callable, Sequence
 
@@ -150,8 +149,6 @@ class Program:
             module, base = finder.crawl_up(path)
         except InvalidSourceList:
             module, base = os.path.splitext(os.path.basename(path))[0], os.path.dirname(path)
-        if "." not in module and (module in _standard_modules() or not module):
-            module = f"__{module or 'package'}__file__"  # a script may be called like a standard module
         return module or "__main__", base or os.path.dirname(path)
 
     def _rebuild(self, path: str, text: str) -> None:
@@ -230,8 +227,10 @@ class Program:
             raise CannotCheck("mypy leaves this file out of the program")
         if state.options.ignore_errors or path in self.manager.errors.ignored_files:
             raise CannotCheck("the file turns mypy off (ignore-errors)")
-        tree = state.tree
-        if tree is not None and 0 in tree.ignored_lines:
+        defs = state.tree.defs if state.tree is not None else []
+        # mypy's old parser puts all in one unreachable block, its native one leaves all out
+        off = not defs or (isinstance(defs[0], Block) and defs[0].is_unreachable)
+        if off and self._texts[path].strip():
             raise CannotCheck("the file turns mypy off (type: ignore on its own)")
 
     # --- files on disk ----------------------------------------------------------------------------------
@@ -269,10 +268,6 @@ class Program:
 def _is_library(path: str, manager: BuildManager) -> bool:
     roots = (*manager.search_paths.typeshed_path, *manager.search_paths.package_path)
     return any(path.startswith(root + os.sep) for root in roots)
-
-
-def _standard_modules() -> frozenset[str]:
-    return sys.stdlib_module_names | {"typing_extensions", "mypy_extensions", "_typeshed", "__main__"}
 
 
 def _first_line(messages: Sequence[str]) -> int:
