@@ -1,7 +1,8 @@
-"""Trains the adapter. Resumable to the step: everything random is a function of (seed, step, rank).
+"""Trains the adapter. Resumable to the step: everything random is a function of (seed, batch number).
 
 One process a core, one thread each: on few and shared cores, a barrier per step costs far less than the
-barriers inside every multi-threaded GEMM. Gradients are averaged once a step. Run::
+barriers inside every multi-threaded GEMM. A step is a fixed set of small batches; the processes draw them
+from one counter, so that one whose core is taken away holds nobody up, and gradients are summed once a step. Run::
 
     torchrun --standalone --nproc-per-node 2 -m training.train RUN --data train.npz --base BASE.gguf
 
@@ -44,7 +45,8 @@ class Settings:
     scale: float = 2.0
     learning_rate: float = 8e-4
     warmup: int = 25
-    contexts: int = 4
+    contexts: int = 2
+    batches: int = 4
     tail_weight: float = 0.1
     tail_share: float = 0.25
     average: float = 0.98
@@ -155,6 +157,25 @@ def loss_of(model: Model, noised: Noised) -> tuple[Tensor, int, float]:
     return (losses * weight).sum() / weight.sum(), int(text.sum()), float(losses.detach()[text].mean())
 
 
+class Batches:
+    """The endless sequence of epochs, by batch number."""
+
+    def __init__(self, dataset: Dataset, settings: Settings) -> None:
+        self._dataset, self._settings = dataset, settings
+        self._epochs: list[list[Batch]] = []
+
+    def __getitem__(self, number: int) -> Batch:
+        epoch = 0
+        while True:
+            if epoch == len(self._epochs):
+                settings = self._settings
+                self._epochs.append(plan(self._dataset, settings.seed, epoch, settings.contexts))
+            if number < len(self._epochs[epoch]):
+                return self._epochs[epoch][number]
+            number -= len(self._epochs[epoch])
+            epoch += 1
+
+
 class Run:
     """State of training: step, optimizer, running average, log."""
 
@@ -171,6 +192,7 @@ class Run:
             self.parameters, settings.learning_rate, betas=(0.9, 0.98), weight_decay=0.0, fused=True
         )
         self.average = [p.detach().clone() for p in self.parameters]
+        self.tickets = dist.distributed_c10d._get_default_store()
         self.step, self.loss_tokens, self.seconds = 0, 0, 0.0
         latest = directory / "latest.pt"
         if latest.exists():
@@ -203,26 +225,27 @@ class Run:
         )
         partial.replace(self.directory / f"{name}.pt")
 
-    def update(self, batch: Batch, dataset: Dataset, learning_rate: float) -> tuple[int, float]:
-        """One step on this rank's ``batch``; gradients are averaged over ranks. Returns loss tokens and mean
-        loss over all ranks."""
-        generator = torch.Generator().manual_seed(
-            (self.settings.seed * 1_000_003 + self.step) * 64 + self.rank  # stateless: resumable to the step
-        )
-        noised = noise(dataset, batch, self.model.end, self.settings, generator)
-        self.model.adapter.prepare(self.model.backbone.dtype)
-        loss, tokens, plain = loss_of(self.model, noised)
-        loss.backward()  # type: ignore[no-untyped-call]
-        grads = [p.grad for p in self.parameters if p.grad is not None]
-        report = torch.tensor([float(tokens), tokens * plain])
-        if self.world > 1:
-            flat = torch.cat([g.flatten() for g in grads] + [report])
-            dist.all_reduce(flat)
-            report = flat[-2:].clone()
-            at = 0
-            for g in grads:
-                g.copy_(flat[at : at + g.numel()].view_as(g) / self.world)
-                at += g.numel()
+    def update(self, dataset: Dataset, batches: Batches, learning_rate: float) -> tuple[int, float]:
+        """One step over `Settings.batches` batches, shared among ranks as they are free. Returns loss tokens
+        and mean loss over all of them."""
+        total = self.settings.batches
+        report = torch.zeros(2)
+        while (ticket := self.tickets.add(f"step/{self.step}", 1) - 1) < total:
+            number = self.step * total + ticket
+            generator = torch.Generator().manual_seed(self.settings.seed * 1_000_003 + number)
+            noised = noise(dataset, batches[number], self.model.end, self.settings, generator)
+            self.model.adapter.prepare(self.model.backbone.dtype)
+            loss, tokens, plain = loss_of(self.model, noised)
+            (loss / total).backward()  # type: ignore[no-untyped-call]
+            report += torch.tensor([float(tokens), tokens * plain])
+        grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in self.parameters]
+        flat = torch.cat([g.flatten() for g in grads] + [report])
+        dist.all_reduce(flat)
+        report = flat[-2:].clone()
+        at = 0
+        for p in self.parameters:
+            p.grad = flat[at : at + p.numel()].view_as(p)
+            at += p.numel()
         torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
@@ -235,21 +258,9 @@ class Run:
         return int(report[0]), float(report[1] / report[0].clamp(min=1))
 
 
-def batch_for(dataset: Dataset, settings: Settings, index: int, plans: dict[int, list[Batch]]) -> Batch:
-    """The ``index``-th batch of the endless sequence of epochs."""
-    epoch = 0
-    while True:
-        if epoch not in plans:
-            plans[epoch] = plan(dataset, settings.seed, epoch, settings.contexts)
-        if index < len(plans[epoch]):
-            return plans[epoch][index]
-        index -= len(plans[epoch])
-        epoch += 1
-
-
 def train(run: Run, dataset: Dataset, options: argparse.Namespace) -> None:
     """Step until the time, the steps or the decay run out; log every step, save every ten minutes."""
-    plans: dict[int, list[Batch]] = {}
+    batches = Batches(dataset, run.settings)
     rate = run.settings.learning_rate
     began, first, last_save = time.time(), run.step, time.time()
     before = run.seconds
@@ -272,15 +283,13 @@ def train(run: Run, dataset: Dataset, options: argparse.Namespace) -> None:
                     + float(bool(options.steps) and done >= options.steps)
                 ]
             )
-            if run.world > 1:
-                dist.all_reduce(stop)
+            dist.all_reduce(stop)
             if stop.item() > 0:
                 break
-            batch = batch_for(dataset, run.settings, run.step * run.world + run.rank, plans)
-            tokens, loss = run.update(batch, dataset, learning_rate)
+            tokens, loss = run.update(dataset, batches, learning_rate)
             run.seconds = before + time.time() - began
             if run.rank == 0:
-                row = [run.step, run.loss_tokens, round(run.seconds, 1), tokens, batch.canvas, round(loss, 4)]
+                row = [run.step, run.loss_tokens, round(run.seconds, 1), tokens, round(loss, 4)]
                 log.writerow([*row, f"{learning_rate:.2e}"])
                 stream.flush()
                 if run.step % 20 == 0:
