@@ -1,0 +1,88 @@
+"""Warm fills of expression holes with the real model: seconds and memory, by engine.
+
+The holes are cut from the standard library's pure Python: right-hand sides and returns, one a function.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import asyncio
+import random
+import statistics
+import sysconfig
+from pathlib import Path
+
+from astral_lsp.config import Settings
+from astral_lsp.fill.document import Document
+from astral_lsp.fill.report import FillOptions
+from astral_lsp.fill.run import fill_hole
+from astral_lsp.fill.session import Session
+from astral_lsp.holes.find import hole_from_range
+
+MODULES = ("textwrap", "statistics", "shlex", "bisect", "heapq", "fnmatch", "string", "colorsys")
+
+
+def cut_holes(count: int) -> list[tuple[str, int, int]]:
+    """(text, start, end) of ``count`` returned or assigned expressions, the same ones every time."""
+    rng = random.Random(0)
+    found: list[tuple[str, int, int]] = []
+    for name in MODULES:
+        text = Path(sysconfig.get_paths()["stdlib"], f"{name}.py").read_text("utf-8")
+        if not text.isascii():
+            continue
+        starts = [0]
+        for line in text.splitlines(keepends=True):
+            starts.append(starts[-1] + len(line))
+        for node in ast.walk(ast.parse(text)):
+            value = getattr(node, "value", None)
+            if isinstance(node, (ast.Return, ast.Assign)) and isinstance(value, ast.expr):
+                start = starts[value.lineno - 1] + value.col_offset
+                end = starts[(value.end_lineno or 1) - 1] + (value.end_col_offset or 0)
+                if 4 <= end - start <= 60:
+                    found.append((text, start, end))
+    return rng.sample(found, min(count, len(found)))
+
+
+def resident_mb(pid: int) -> float:
+    """Resident memory of a process, in megabytes (Linux)."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * 4096 / 1e6
+
+
+async def measure(engine: str, count: int, candidates: int) -> None:
+    session = Session(Settings(), Path(sysconfig.get_paths()["stdlib"]), trusted=False)
+    options = FillOptions(engine=engine, candidates=candidates, run_tests=False, check_types=False)  # type: ignore[arg-type]
+    seconds: list[float] = []
+    exact = 0
+    try:
+        info = await session.start_model()
+        for number, (text, start, end) in enumerate(cut_holes(count + 1)):
+            hole = hole_from_range(text, start, end)
+            report = await fill_hole(session, Document("bench.py", text), hole, options, holes=[])
+            if number:  # the first one warms up
+                seconds.append(report.elapsed_ms["total"] / 1e3)
+                exact += any(fill.text == text[start:end] for fill in report.ranked[:1])
+        memory = resident_mb(session.model.pid) if session.model.pid else 0.0
+    finally:
+        await session.close()
+    seconds.sort()
+    print(
+        f"{engine:>7} · {len(seconds)} holes · {candidates} candidates · p50 {statistics.median(seconds):.2f} s"
+        f" · p95 {seconds[int(len(seconds) * 0.95)]:.2f} s · exact {exact / len(seconds):.0%}"
+        f" · model worker {memory:.0f} MB · {info.device} {info.dtype} · adapter {info.adapter or 'none'}"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--engines", default="ar,flow,hybrid")
+    parser.add_argument("--holes", type=int, default=24)
+    parser.add_argument("--candidates", type=int, default=4)
+    arguments = parser.parse_args()
+    for engine in arguments.engines.split(","):
+        asyncio.run(measure(engine, arguments.holes, arguments.candidates))
+
+
+if __name__ == "__main__":
+    main()
