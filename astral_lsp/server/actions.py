@@ -18,7 +18,7 @@ from astral_lsp.server.diagnostics import CODE, SOURCE
 from astral_lsp.server.documents import OpenDocument
 from astral_lsp.server.edits import Replacement, workspace_edit
 from astral_lsp.server.filling import best, fill
-from astral_lsp.server.locate import Target, locate, open_document, read_target, target
+from astral_lsp.server.locate import Deed, Target, locate, open_document, read_target, target
 from astral_lsp.server.rpc import RequestError
 
 if TYPE_CHECKING:
@@ -101,7 +101,9 @@ class _Lister:
             arguments = msgspec.to_builtins(target(self.document, hole, "best"))
             title = "Why were the other candidates rejected?"
             yield types.CodeAction(
-                title, kind=EXPLAIN, command=types.Command(title, "astral.explainRejected", [arguments])
+                title,
+                kind=EXPLAIN,
+                command=types.Command(title, "astral.explainRejected", arguments=[arguments]),
             )
 
     def _kind(self, hole: Hole) -> tuple[str | None, list[types.Diagnostic] | None]:
@@ -126,21 +128,21 @@ class _Lister:
         return self._or_command(action, wanted, "astral.applyFill")
 
     def _computing(
-        self, hole: Hole, title: str, kind: str, deed: str, diagnostics: list[types.Diagnostic] | None
+        self, hole: Hole, title: str, kind: str, deed: Deed, diagnostics: list[types.Diagnostic] | None
     ) -> types.CodeAction:
-        wanted = target(self.document, hole, deed)  # type: ignore[arg-type]
+        wanted = target(self.document, hole, deed)
         action = types.CodeAction(title, kind=kind, diagnostics=diagnostics)
         self._tag(action)
         if self.ls.client.resolves_edits:
             action.data = msgspec.to_builtins(wanted)
             return self._or_command(action, wanted, "astral.fillHole")
-        action.command = types.Command(title, "astral.fillHole", [msgspec.to_builtins(wanted)])
+        action.command = types.Command(title, "astral.fillHole", arguments=[msgspec.to_builtins(wanted)])
         return action
 
     def _or_command(self, action: types.CodeAction, wanted: Target, command: str) -> types.CodeAction:
         """Clients without code action literals get commands only."""
         if not self.ls.client.code_action_literals:
-            action.command = types.Command(action.title, command, [msgspec.to_builtins(wanted)])
+            action.command = types.Command(action.title, command, arguments=[msgspec.to_builtins(wanted)])
         return action
 
     def _tag(self, action: types.CodeAction) -> None:
@@ -162,7 +164,9 @@ class _Lister:
             yield self._many(f"Fill all {len(every)} holes of this file", "astral.fillFile", arguments)
 
     def _many(self, title: str, command: str, arguments: list[object]) -> types.CodeAction:
-        action = types.CodeAction(title, kind=FILL_ALL, command=types.Command(title, command, arguments))
+        action = types.CodeAction(
+            title, kind=FILL_ALL, command=types.Command(title, command, arguments=arguments)
+        )
         self._tag(action)
         return action
 
@@ -183,7 +187,7 @@ class _Lister:
                 action.edit = edit_for(self.ls, self.document, hole, "...")
             yield action
         if self.wants(REFILL):
-            action = self._computing(hole, "Fill the selection anew", REFILL, "selection", None)
+            action = self._computing(hole, "Fill the selection anew", REFILL, "best", None)
             if reason:
                 action.disabled, action.data, action.command = disabled, None, None
             yield action

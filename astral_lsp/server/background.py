@@ -138,10 +138,6 @@ def show(server: AstralServer, document: OpenDocument) -> None:
     diagnostics.publish(server, document)
     client = server.client
     if client.refresh_inlay_hints:
-        server.workspace_inlay_hint_refresh(None, callback=_ignore)
+        server.refresh("workspace/inlayHint/refresh")
     if client.refresh_code_lens:
-        server.workspace_code_lens_refresh(None, callback=_ignore)
-
-
-def _ignore(_answer: object) -> None:
-    return None
+        server.refresh("workspace/codeLens/refresh")

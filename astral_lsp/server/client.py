@@ -42,12 +42,14 @@ class Client:
         )
         self.progress = bool(dig(capabilities, "window", "work_done_progress"))
         self.show_document = bool(dig(capabilities, "window", "show_document", "support"))
-        self.pull_diagnostics = dig(capabilities, "text_document", "diagnostic") is not None
+        self.refresh_diagnostics = bool(dig(capabilities, "workspace", "diagnostics", "refresh_support"))
+        # types become known after the pull: an editor that cannot be told to pull again gets pushes
+        pulls = dig(capabilities, "text_document", "diagnostic") is not None
+        self.pull_diagnostics = pulls and self.refresh_diagnostics
         self.diagnostic_data = bool(dig(capabilities, "text_document", "publish_diagnostics", "data_support"))
         self.diagnostic_versions = bool(
             dig(capabilities, "text_document", "publish_diagnostics", "version_support")
         )
-        self.refresh_diagnostics = bool(dig(capabilities, "workspace", "diagnostics", "refresh_support"))
         self.refresh_inlay_hints = bool(dig(capabilities, "workspace", "inlay_hint", "refresh_support"))
         self.refresh_code_lens = bool(dig(capabilities, "workspace", "code_lens", "refresh_support"))
         formats = dig(capabilities, "text_document", "hover", "content_format") or ()

@@ -37,6 +37,7 @@ class Where(msgspec.Struct, rename="camel"):
     text: str = ""
     deed: str = "best"
     fill: str = ""
+    selection: bool = False
     position: dict[str, int] | None = None
     range: dict[str, dict[str, int]] | None = None
     apply: bool = True
@@ -97,8 +98,8 @@ def _range(where: Where) -> types.Range | None:
 def _hole(document: OpenDocument, where: Where) -> Hole:
     """The hole that the argument names; raises RequestError."""
     if where.start is not None and where.end is not None:
-        deed = "selection" if where.deed == "selection" else "best"
-        wanted = Target(where.uri, where.version, where.start, where.end, where.text, deed)  # type: ignore[arg-type]
+        wanted = Target(where.uri, where.version, where.start, where.end, where.text)
+        wanted.selection = where.selection
         return locate(document, wanted)
     range_ = _range(where)
     if range_ is None:
@@ -121,7 +122,7 @@ async def fill_hole(ls: AstralServer, params: types.ExecuteCommandParams) -> dic
     again = where.again or where.deed == "again"
     known = ls.known(document).fills_of(document, hole.span) if again else None
     seen = {f.text for f in known.fills} if known is not None else set()
-    wanted = target(document, hole, "selection" if hole.marker == "selection" else "best")
+    wanted = target(document, hole, "best")
     try:
         entry = await fill(ls, document, hole, again=again, token=params.work_done_token)
         applied = await _insert(ls, wanted, best(entry, seen)) if where.apply else None

@@ -53,8 +53,7 @@ def publish(ls: AstralServer, document: OpenDocument) -> None:
     if ls.stopping or ls.documents.get(document.uri) is not document:
         return
     if ls.client.pull_diagnostics:
-        if ls.client.refresh_diagnostics:
-            ls.workspace_diagnostic_refresh(None, callback=lambda _answer: None)
+        ls.refresh("workspace/diagnostic/refresh")
         return
     ls.text_document_publish_diagnostics(
         types.PublishDiagnosticsParams(

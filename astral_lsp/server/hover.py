@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lsprotocol import types
@@ -76,12 +77,12 @@ def _definitions(environment: Environment) -> list[str]:
     return [f"```python\n{definition}\n```" for definition in list(found)[:3]]
 
 
-def ranked(names: list[Name]) -> list[Name]:
+def ranked(names: Sequence[Name]) -> list[Name]:
     """Names that fit σ first, then the nearest."""
     return sorted(names, key=lambda name: (not name.fits, _NEAREST[name.reach], name.name))
 
 
-def _table(names: list[Name]) -> str:
+def _table(names: Sequence[Name]) -> str:
     shown = ranked(names)[:NAMES_SHOWN]
     rows = [
         f"| {'●' if n.fits else '·'} | `{_cell(n.name)}` | `{_cell(n.type)}` | {n.reach} |" for n in shown

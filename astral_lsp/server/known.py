@@ -99,8 +99,10 @@ class Known:
     def outdate(self) -> None:
         """Settings, trust or other files changed under the verdicts: none holds for what is there now."""
         self._touched = []
-        for entry in (*self._fills, *self._types):
-            entry.digest = ""
+        for fills in self._fills:
+            fills.digest = ""
+        for types_ in self._types:
+            types_.digest = ""
 
 
 def _follow(entry: KnownTypes, change: Change) -> bool:

@@ -36,9 +36,9 @@ def code_lenses(ls: AstralServer, params: types.CodeLensParams) -> list[types.Co
 def _lens(ls: AstralServer, document: OpenDocument, start: int, holes: list[Hole]) -> types.CodeLens:
     arguments = [msgspec.to_builtins(target(document, holes[0], "best"))]
     if len(holes) > 1:
-        command = types.Command(f"Fill {len(holes)} holes", "astral.fillFunction", arguments)
+        command = types.Command(f"Fill {len(holes)} holes", "astral.fillFunction", arguments=arguments)
     else:
-        command = types.Command(_title(ls, document, holes[0]), "astral.fillHole", arguments)
+        command = types.Command(_title(ls, document, holes[0]), "astral.fillHole", arguments=arguments)
     return types.CodeLens(document.buffer.range(start, start), command)
 
 

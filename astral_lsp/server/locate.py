@@ -14,7 +14,7 @@ from astral_lsp.server.titles import shorten
 if TYPE_CHECKING:
     from astral_lsp.server.state import AstralServer
 
-Deed = Literal["best", "again", "candidate", "selection"]
+Deed = Literal["best", "again", "candidate"]
 
 
 class Target(msgspec.Struct, rename="camel"):
@@ -30,6 +30,8 @@ class Target(msgspec.Struct, rename="camel"):
     deed: Deed = "best"
     fill: str = ""
     """The candidate's text, for deed 'candidate'."""
+    selection: bool = False
+    """Not a hole of the buffer but a range that the person selected."""
 
     @property
     def span(self) -> Span:
@@ -39,7 +41,8 @@ class Target(msgspec.Struct, rename="camel"):
 
 def target(document: OpenDocument, hole: Hole, deed: Deed, fill: str = "") -> Target:
     """Name ``hole`` of the present version."""
-    return Target(document.uri, document.version, hole.start, hole.end, hole.text, deed, fill)
+    chosen = hole.marker == "selection"
+    return Target(document.uri, document.version, hole.start, hole.end, hole.text, deed, fill, chosen)
 
 
 def read_target(data: object) -> Target:
@@ -78,11 +81,7 @@ def locate(document: OpenDocument, wanted: Target) -> Hole:
         raise content_modified(
             f"the hole {name} was edited since version {version} (now {document.version}); nothing changed"
         )
-    hole = (
-        document.selection(span.start, span.end)
-        if wanted.deed == "selection"
-        else document.hole_with_span(span)
-    )
+    hole = document.selection(span.start, span.end) if wanted.selection else document.hole_with_span(span)
     if hole is None:
         raise content_modified(
             f"{name} is no hole any more in version {document.version} (it was in {version}); nothing changed"

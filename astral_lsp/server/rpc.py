@@ -136,6 +136,8 @@ class AstralProtocol(LanguageServerProtocol):
         capabilities.execute_command_provider = types.ExecuteCommandOptions(
             commands=list(self._server.command_handlers), work_done_progress=True
         )
+        if not self._server.client.pull_diagnostics:
+            capabilities.diagnostic_provider = None
         if capabilities.workspace is not None:
             capabilities.workspace.text_document_content = types.TextDocumentContentOptions(
                 ["astral-rejected"]
@@ -178,7 +180,9 @@ class AstralProtocol(LanguageServerProtocol):
         self._server.progress_cancelled(params.token)
 
     @lsp_method(types.WORKSPACE_EXECUTE_COMMAND)
-    async def lsp_workspace__execute_command(self, params: types.ExecuteCommandParams) -> Any:
+    async def lsp_workspace__execute_command(  # type: ignore[override]
+        self, params: types.ExecuteCommandParams
+    ) -> Any:
         """Run a command in this request's own task."""
         handler = self._server.command_handlers.get(params.command)
         if handler is None:
@@ -187,7 +191,7 @@ class AstralProtocol(LanguageServerProtocol):
         return await result if inspect.isawaitable(result) else result
 
     @lsp_method(types.SHUTDOWN)
-    async def lsp_shutdown(self, *args: Any) -> None:
+    async def lsp_shutdown(self, *args: Any) -> None:  # type: ignore[override]
         """Answer or cancel what runs, stop the workers, then answer."""
         current = self.msg_id
         for msg_id, future in list(self._request_futures.items()):
@@ -197,7 +201,7 @@ class AstralProtocol(LanguageServerProtocol):
         await self._server.close_sessions()
 
     @lsp_method(types.EXIT)
-    def lsp_exit(self, *args: Any) -> None:
+    def lsp_exit(self, *args: Any) -> None:  # type: ignore[override]
         """End the process: code 0 after shutdown, 1 without (LSP 3.17: exit)."""
         self._server.stop(0 if self._shutdown else 1)
 

@@ -103,7 +103,7 @@ class SettingsStore:
 
     def trust(self, root: Path, trusted: bool) -> None:
         """The person trusts ``root``, or does so no longer; remembered for later sessions."""
-        self._trusted.set(root, trusted)
+        self._trusted.mark(root, trusted)
         self._cache.clear()
 
 
@@ -139,7 +139,7 @@ class TrustedRoots:
     def __contains__(self, root: Path) -> bool:
         return os.path.realpath(root) in self._load()
 
-    def set(self, root: Path, trusted: bool) -> None:
+    def mark(self, root: Path, trusted: bool) -> None:
         """Remember or forget ``root``."""
         roots = self._load()
         (roots.add if trusted else roots.discard)(os.path.realpath(root))

@@ -276,6 +276,11 @@ class AstralServer(LanguageServer):
         """Show one sentence to the person."""
         self.window_show_message(types.ShowMessageParams(kind, f"astral-lsp: {sentence}"))
 
+    def refresh(self, method: str) -> None:
+        """Ask the editor to fetch something again; whether it does is its own business."""
+        future = self.protocol.send_request(method)
+        future.add_done_callback(lambda done: None if done.cancelled() else done.exception())
+
     def report_server_error(self, error: Exception, source: Any) -> None:
         """A notification's handler failed: log it; a pop-up would help nobody."""
         log.error("%s: %s", getattr(source, "__name__", source), error)

@@ -1,4 +1,4 @@
-"""An editor for tests: pytest-lsp's client with an editor's capabilities, talking to a real server process."""
+"""An editor for tests: pytest-lsp's client with an editor's capabilities, and a real server process."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Union
 
 from lsprotocol import converters, types
 from pytest_lsp import client_capabilities
@@ -46,7 +46,9 @@ class Editor:
         @client.feature(types.WORKSPACE_APPLY_EDIT)
         def apply(params: types.ApplyWorkspaceEditParams) -> types.ApplyWorkspaceEditResult:
             self.applied.append(params)
-            return types.ApplyWorkspaceEditResult(self.accept_edits, None if self.accept_edits else "read only")
+            return types.ApplyWorkspaceEditResult(
+                self.accept_edits, None if self.accept_edits else "read only"
+            )
 
         @client.feature("astral/status")
         def status(params: Any) -> None:
@@ -58,6 +60,15 @@ class Editor:
 
         for method in (types.WORKSPACE_INLAY_HINT_REFRESH, types.WORKSPACE_CODE_LENS_REFRESH):
             client.feature(method)(lambda _params=None, method=method: self.refreshes.append(method))
+
+        # lsprotocol's own hook takes a code action that carries a command for a bare command
+        converter = client.protocol._converter
+        converter.register_structure_hook(
+            Union[types.Command, types.CodeAction],  # noqa: UP007
+            lambda raw, _: converter.structure(
+                raw, types.Command if isinstance(raw.get("command"), str) else types.CodeAction
+            ),
+        )
 
     # --- what an editor does -----------------------------------------------------------------------------
 

@@ -1,6 +1,6 @@
 """A scripted engine with controllable delays, and a server process that uses it: ``python scripted.py``.
 
-The script comes in the environment variable ``ASTRAL_TEST_SCRIPT`` as JSON, or beside the hole: a hint such as
+The script comes in the environment variable ``ASTRAL_TEST_SCRIPT`` as JSON; a hint at the hole such as
 ``fill: len(items)`` names the best candidate.
 """
 
@@ -34,12 +34,14 @@ def _candidates(hole: Hole, document: Document) -> list[Fill]:
     first = wish or f"first_{hole.id}"
     wrong = Finding('Incompatible types (got "str", expected "int")', "arg-type", line=1)
     broken = Finding("assert 3 == 4", "tests/test_it.py::test_three", line=2)
+    by_types = Verdict("failed", "1 error", (wrong,))
+    by_tests = Verdict("failed", "1 of 3 tests", (broken,))
     return [
         Fill(first, -0.1, True, Verdicts(PASSED, PASSED, Verdict("passed", "3 tests", count=3))),
         Fill(f"second_{hole.id}", -0.2, False, Verdicts(PASSED, PASSED, not_run("untrusted workspace"))),
-        Fill(f"'third_{hole.id}'", -0.3, False, Verdicts(PASSED, Verdict("failed", "1 error", (wrong,)), not_run("types"))),
-        Fill(f"fourth_{hole.id}", -0.4, False, Verdicts(PASSED, unavailable("mypy died"), Verdict("failed", "1 of 3 tests", (broken,)))),
-    ]  # fmt: skip
+        Fill(f"'third_{hole.id}'", -0.3, False, Verdicts(PASSED, by_types, not_run("types failed"))),
+        Fill(f"fourth_{hole.id}", -0.4, False, Verdicts(PASSED, unavailable("mypy died"), by_tests)),
+    ]
 
 
 class ScriptedEngine:
