@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from astral_lsp.holes import markers
 from astral_lsp.holes.imports import Imports
-from astral_lsp.holes.lines import line_end, line_start
+from astral_lsp.holes.lines import in_open_string, line_end, line_start
 from astral_lsp.holes.model import Hole, Marker
 from astral_lsp.holes.place import Place, place_expression, place_statement, position
 from astral_lsp.holes.scopes import enclosure
@@ -134,6 +134,8 @@ def _judge(
             or tree.end(leaf.node) != end
             or (marker == "hole_name" and position(path) in ("name", "target"))
         ):
+            return None
+        if path[1].node.has_error and in_open_string(tree.text, start):
             return None
         name = tree.text[start + 1 : end]
         return _Found(marker, path, start, end, name=name if marker == "question" and name != "?" else None)

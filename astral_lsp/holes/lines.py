@@ -7,6 +7,7 @@ import re
 BOM = "\ufeff"
 _BLANK = re.compile(r"[ \t\f]*")
 _INDENTED = re.compile(r":[ \t]*(?:#[^\r\n]*)?(?:\r\n|\n|\r)([ \t]+)\S")
+_WHOLE_STRING = re.compile(r"(\"{3}|'{3}).*?\1|\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'")
 _LINE_END = re.compile(r"\r\n|\n|\r")
 
 
@@ -44,3 +45,10 @@ def line_ending(text: str) -> str:
     """The buffer's first line ending; a line feed when it has none."""
     match = _LINE_END.search(text)
     return match[0] if match else "\n"
+
+
+def in_open_string(text: str, offset: int) -> bool:
+    """A string that the line does not close is open at ``offset``: for places that the tree gave up on."""
+    before = _WHOLE_STRING.sub("", text[line_start(text, offset) : offset])
+    quote = min((at for at in (before.find("'"), before.find('"')) if at >= 0), default=-1)
+    return quote >= 0 and "#" not in before[:quote]

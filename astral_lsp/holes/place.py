@@ -90,7 +90,7 @@ def place_statement(tree: SyntaxTree, path: list[Step], start: int, end: int) ->
 
 def position(path: list[Step]) -> Position:
     """What the grammar allows where the expression that ends ``path`` stands."""
-    if in_annotation(path[:-1]):
+    if in_annotation(path):
         return "type"
     leaf, parent = path[-1], path[-2]
     if parent.type in _NAME_PARENTS or (parent.type, leaf.field) in _NAME_FIELDS:
