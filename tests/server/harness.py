@@ -86,9 +86,9 @@ class Editor:
         """Send content changes (None: the whole text) and return the new version."""
         self.versions[uri] += 1
         events: list[types.TextDocumentContentChangeEvent] = [
-            types.TextDocumentContentChangeWholeDocument(text)
+            types.TextDocumentContentChangeWholeDocument(text=text)
             if range_ is None
-            else types.TextDocumentContentChangePartial(text, range_)
+            else types.TextDocumentContentChangePartial(text=text, range=range_)
             for range_, text in changes
         ]
         identifier = types.VersionedTextDocumentIdentifier(self.versions[uri], uri)
