@@ -47,6 +47,11 @@ class TestsOracle:
         self._opened: tuple[int, str, Policy] | None = None
         self._busy = asyncio.Lock()
 
+    @property
+    def pid(self) -> int | None:
+        """Process id of the worker while it runs."""
+        return self._worker.pid if self._worker is not None else None
+
     async def open(
         self, root: str | Path, python: str, sandbox: Policy = "prefer", trusted: bool = False
     ) -> dict[str, Any] | Verdict:

@@ -112,7 +112,7 @@ def wanted_files(files: list[str], path: str, words: Iterable[str]) -> set[str] 
 
 
 def _arguments() -> list[str]:
-    arguments = ["--capture=no", "--tb=short"]
+    arguments = ["--capture=no", "--tb=native"]
     if importlib.util.find_spec("xdist") is not None:
         arguments.append("-n0")
     if importlib.util.find_spec("pytest_cov") is not None:

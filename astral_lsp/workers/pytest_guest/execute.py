@@ -21,21 +21,27 @@ class Runner:
         self.stop_at_failure = True
         self.always = False
         """The fill ran at import: every test depends on it."""
+        self.held: frozenset[str] = frozenset()
+        """Tests that pass without the fill and must pass with it, though they do not reach it."""
+        self.flaky: frozenset[str] = frozenset()
+        self.seconds: float | None = None
+        """Wall clock for each single test."""
 
     def run(self, name: str, body: Callable[[], Event]) -> bool:
         """Run one test; True when it is a reason to stop: it failed, reached the fill and no other hole."""
-        self._emit({"e": "start", "id": name})
+        self._emit(
+            {"e": "start", "id": name} | ({"seconds": self.seconds} if self.seconds is not None else {})
+        )
         self._reach.reset()
         start = time.perf_counter()
         event = body()
         event.update(
-            e="test", id=name, reached=self._reach.target or self.always, entered=self._reach.entered, others=self._reach.others,
+            e="test", id=name, held=name in self.held, reached=self._reach.target or self.always, entered=self._reach.entered, others=self._reach.others,
             ms=round((time.perf_counter() - start) * 1e3, 3),
         )  # fmt: skip
         self._emit(event)
-        return (
-            self.stop_at_failure and event["outcome"] == "failed" and event["reached"] and not event["others"]
-        )
+        counts = (event["reached"] or event["held"]) and not event["others"] and name not in self.flaky
+        return self.stop_at_failure and event["outcome"] == "failed" and bool(counts)
 
     def failure(self, error: BaseException | None, text: str = "") -> Event:
         """The event of a failed test."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.machinery
 import importlib.util
@@ -11,13 +12,14 @@ from collections.abc import Callable
 from types import CodeType, ModuleType
 from typing import Any, cast
 
-Compile = Callable[[str], CodeType]
+Compile = Callable[[str, bool], CodeType]
+"""(path, whether pytest would rewrite its asserts) -> code."""
 
 _get_code = importlib.machinery.SourceFileLoader.get_code
 
 
 def import_from(paths: set[str], make: Compile) -> None:
-    """From now on any import of a file in ``paths`` runs ``make(its path)``.
+    """From now on any import of a file in ``paths`` runs what ``make`` compiles.
 
     By path and not by name: src layouts, conftest path games and pytest's import modes give one file several names.
     """
@@ -25,11 +27,37 @@ def import_from(paths: set[str], make: Compile) -> None:
     def get_code(self: Any, fullname: str) -> CodeType | None:
         path = self.get_filename(fullname)
         if path in paths or os.path.realpath(path) in paths:
-            return make(path)
+            return make(path, isinstance(self, _Rewritten))
         return _get_code(self, fullname)
 
     importlib.machinery.SourceFileLoader.get_code = get_code  # type: ignore[method-assign]
     importlib.invalidate_caches()
+
+
+class _Rewritten(importlib.machinery.SourceFileLoader):
+    """Loads a file whose asserts pytest would rewrite."""
+
+
+def take_from_pytest(paths: set[str]) -> None:
+    """Keep pytest's assertion rewriter from reading the files in ``paths`` by itself."""
+    from _pytest.assertion.rewrite import AssertionRewritingHook
+
+    find = AssertionRewritingHook.find_spec
+
+    def find_spec(self: Any, name: str, path: Any = None, target: Any = None) -> Any:
+        spec = find(self, name, path, target)
+        if spec is not None and spec.origin in paths:
+            spec.loader = _Rewritten(name, spec.origin)
+        return spec
+
+    AssertionRewritingHook.find_spec = find_spec  # type: ignore[method-assign]
+
+
+def rewrite_asserts(tree: ast.Module, source: str, path: str) -> None:
+    """Give the asserts of ``tree`` pytest's explanations, in place."""
+    from _pytest.assertion.rewrite import rewrite_asserts as rewrite
+
+    rewrite(tree, source.encode("utf-8", "surrogatepass"), path)
 
 
 def base_and_name(path: str) -> tuple[str, str]:

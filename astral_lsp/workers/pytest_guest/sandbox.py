@@ -16,9 +16,11 @@ import re
 import resource
 import shutil
 import socket
+import stat
 import struct
 import sys
 import tempfile
+from collections.abc import Sequence, Set
 from pathlib import Path
 
 from . import kernel
@@ -140,14 +142,16 @@ def missing(layers: dict[str, str], copied: bool = False) -> list[str]:
 # --- the place where tests run -------------------------------------------------------------------------------
 
 
-def _lay_overlay(root: str, scratch: Path) -> None:
+def _lay_overlay(root: str, scratch: Path, above: Sequence[str] = ()) -> None:
+    """Overlay ``root`` with a new layer in ``scratch``; the folders ``above`` lie between, topmost first."""
     upper, work = scratch / "up", scratch / "work"
     upper.mkdir(exist_ok=True)
     work.mkdir(exist_ok=True)
     handle = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         # by descriptor: a path may hold the option separators , and :
-        options = f"lowerdir=/proc/self/fd/{handle},upperdir={upper},workdir={work}"
+        lower = ":".join([*above, f"/proc/self/fd/{handle}"])
+        options = f"lowerdir={lower},upperdir={upper},workdir={work}"
         flags = kernel.MS_NOSUID | kernel.MS_NODEV
         try:
             kernel.mount("overlay", root, "overlay", flags, options + ",userxattr")
@@ -187,6 +191,8 @@ class Place:
         self._turn = 0
         self._clean = 0
         self._handle: int | None = None
+        self._kept: list[str] = []
+        self._kept_temporary: set[str] = set()
 
     def set_up(self) -> None:
         """Make the place, in the keeper; raises OSError or CannotIsolate."""
@@ -209,6 +215,7 @@ class Place:
         self.root = os.path.join(folder, "tree")
         self.path = os.path.join(self.root, os.path.relpath(self.original_path, self.original_root))
         self.temporary = os.path.join(folder, "tmp")
+        self._stamps = _stamps(self.root, self.path)
 
     @property
     def paths(self) -> set[str]:
@@ -224,15 +231,53 @@ class Place:
         with open(target, "wb") as file:
             file.write(data)
 
+    def keep(self) -> None:
+        """Make what was written so far (by importing the tests) part of the place; later writes still go away."""
+        if not self.overlaid:
+            self._stamps = _stamps(self.root, self.path)
+        self._kept_temporary = set(os.listdir(self.temporary))
+        if self.overlaid and self._dirty():
+            os.chdir("/")
+            kernel.unmount(self.root)
+            self._kept.insert(0, f"{SCRATCH}/.astral/{self._turn}/up")
+            self._mount_root()
+            os.chdir(self.root)
+
+    def _restore_copy(self) -> None:
+        """Make the copy as it was; what cannot be restored in place is copied anew from the user's tree."""
+        now = _stamps(self.root, self.path)
+        for path in sorted(now.keys() - self._stamps.keys(), reverse=True):
+            if os.path.isdir(path) and not os.path.islink(path):
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                with contextlib.suppress(OSError):
+                    os.unlink(path)
+        for path, stamp in sorted(self._stamps.items()):
+            if now.get(path) == stamp:
+                continue
+            source = os.path.join(self.original_root, os.path.relpath(path, self.root))
+            if os.path.isdir(source) and not os.path.islink(source):
+                os.makedirs(path, exist_ok=True)
+                shutil.copystat(source, path)
+            elif os.path.lexists(source):
+                with contextlib.suppress(OSError):
+                    os.unlink(path)
+                shutil.copy2(source, path, follow_symlinks=False)
+            self._stamps[path] = _stamp(path)
+        os.chdir(self.root)
+
+    def _dirty(self) -> bool:
+        return self._handle is not None and os.fstat(self._handle).st_ctime_ns != self._clean
+
     def renew(self) -> None:
         """Undo what the last run wrote; raises OSError when that cannot be done."""
         if not self.overlaid:
-            _empty(self.temporary)
+            _empty(self.temporary, self._kept_temporary)
+            self._restore_copy()
             return
-        _empty(SCRATCH, keep={".astral", "tmp"})
-        _empty(self.temporary)
-        assert self._handle is not None
-        if os.fstat(self._handle).st_ctime_ns == self._clean:
+        _empty(SCRATCH, {".astral", "tmp"})
+        _empty(self.temporary, self._kept_temporary)
+        if not self._dirty():
             return
         os.chdir("/")
         kernel.unmount(self.root)
@@ -259,7 +304,9 @@ class Place:
         below = [(point, os.open(point, os.O_PATH | os.O_CLOEXEC)) for point in _mounts_below(self.root)]
         if self._handle is not None:
             os.close(self._handle)
-            shutil.rmtree(f"{SCRATCH}/.astral/{self._turn}", ignore_errors=True)
+            old = f"{SCRATCH}/.astral/{self._turn}"
+            if old + "/up" not in self._kept:
+                shutil.rmtree(old, ignore_errors=True)
         self._turn += 1
         layer = Path(f"{SCRATCH}/.astral/{self._turn}")
         layer.mkdir()
@@ -267,7 +314,7 @@ class Place:
             made = layer / "up" / os.path.relpath(self.path, self.root)
             made.parent.mkdir(parents=True)
             made.touch()
-        _lay_overlay(self.root, layer)
+        _lay_overlay(self.root, layer, self._kept)
         for point, handle in below:
             with contextlib.suppress(OSError):
                 kernel.mount(f"/proc/self/fd/{handle}", point, None, kernel.MS_BIND | kernel.MS_REC)
@@ -292,7 +339,28 @@ class Place:
                 _write("/proc/sys/kernel/pid_max", str(301 + PROCESSES))
 
 
-def _empty(folder: str, keep: set[str] | frozenset[str] = frozenset()) -> None:
+def _stamp(path: str) -> tuple[int, int, int] | None:
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return None
+    if stat.S_ISDIR(found.st_mode):
+        return found.st_mode, 0, 0
+    return found.st_mode, found.st_mtime_ns, found.st_size
+
+
+def _stamps(root: str, leave_out: str) -> dict[str, tuple[int, int, int] | None]:
+    """How everything below ``root`` looks, but ``leave_out``."""
+    found = {}
+    for folder, folders, files in os.walk(root):
+        for name in (*folders, *files):
+            path = os.path.join(folder, name)
+            if path != leave_out:
+                found[path] = _stamp(path)
+    return found
+
+
+def _empty(folder: str, keep: Set[str] = frozenset()) -> None:
     with os.scandir(folder) as entries:
         for entry in list(entries):
             if entry.name in keep:

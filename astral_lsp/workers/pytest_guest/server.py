@@ -17,11 +17,17 @@ from typing import Any
 
 from . import collect, kernel, sandbox, wire
 from . import keeper as keeper_module
+from .verdicts import not_run
 
 PROTOCOL_VERSION = 1
-MAX_KEEPERS = 3
+MAX_KEEPERS = 4
 START_SECONDS = 20.0
 GRACE_SECONDS = 3.0
+
+
+Request = dict[str, Any]
+Key = tuple[str, str, str]
+"""Root, path of the module under test, ``warm`` or ``cold``."""
 
 
 class Unavailable(Exception):
@@ -58,6 +64,33 @@ class Keeper:
             shutil.rmtree(self.copy, ignore_errors=True)
 
 
+class Session:
+    """What a warm keeper holds, or why there is none."""
+
+    def __init__(self, identity: Any, files: list[str]) -> None:
+        self.identity = identity
+        self.files = files
+        self.unfit = ""
+        self.selection: dict[str, Any] | None = None
+        self._stamps: dict[str, tuple[int, int] | None] = {}
+
+    def watch(self, paths: list[str]) -> None:
+        """Note how the files look that the tests were collected from."""
+        self._stamps = {path: _stamp(path) for path in paths}
+
+    def changed(self, files: list[str]) -> bool:
+        """Whether any of them, or the set of Python files, is another now."""
+        return files != self.files or any(_stamp(path) != stamp for path, stamp in self._stamps.items())
+
+
+def _stamp(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size
+
+
 class Server:
     """One request at a time; a cancel or a lost client ends the keeper that works on it."""
 
@@ -67,7 +100,10 @@ class Server:
         self._root = ""
         self._policy = "prefer"
         self._layers: dict[str, str] | None = None
-        self._keepers: dict[tuple[str, str], Keeper] = {}
+        self._probed: dict[str, str] = {}
+        self._without: dict[str, str] = {}
+        self._keepers: dict[Key, Keeper] = {}
+        self._sessions: dict[Key, Session] = {}
         self._current = -1
         self._has_plugins = False
         self._has_pytest = importlib.util.find_spec("pytest") is not None
@@ -123,13 +159,17 @@ class Server:
         self._root, self._policy = root, policy
         if self._layers is None:
             with _in_folder(root):
-                self._layers = sandbox.probe()
+                self._layers = self._probed = sandbox.probe()
         version = ""
         if self._has_pytest:
             import pytest
 
             version = pytest.__version__
-        layers = self._layers
+        without = {name: "switched off" for name in params.get("without", ()) if name in self._layers}
+        if without != self._without:
+            self._end_keepers()
+        self._without = without
+        layers = self._layers = {**self._probed, **without}
         return {
             "python": platform.python_version(),
             "executable": sys.executable,
@@ -149,6 +189,7 @@ class Server:
         for keeper in self._keepers.values():
             keeper.end()
         self._keepers.clear()
+        self._sessions.clear()
 
     # --- run ----------------------------------------------------------------------------------------------------
 
@@ -159,14 +200,15 @@ class Server:
         missing = sandbox.missing(self._layers) if self._policy != "off" else []
         if self._policy == "require" and missing:
             why = "not run: the sandbox lacks " + ", ".join(missing)
-            return self._judged([keeper_module.not_run(why)] * len(params["fills"]), start)
+            return self._judged([not_run(why) for _ in params["fills"]], start)
         path = os.path.realpath(params["path"])
+        root = self._root if _is_below(path, self._root) else os.path.dirname(path)
         request = {
             "text": params["text"], "hole": params["hole"], "fills": params["fills"],
             "other_holes": params.get("other_holes") or [], "timeout_ms": params.get("timeout_ms", 2000.0),
-            "budget_ms": params.get("budget_ms", 8000.0),
+            "budget_ms": params.get("budget_ms", 8000.0), "no_graft": bool(params.get("no_graft")),
         }  # fmt: skip
-        verdicts = self._judge_all(path, request, start + request["budget_ms"] / 1e3)
+        verdicts = self._judge_all(root, path, request, start + request["budget_ms"] / 1e3)
         for verdict in verdicts:
             if verdict["status"] in ("passed", "failed") and (missing or self._policy == "off"):
                 lacking = "off" if self._policy == "off" else "no " + ", no ".join(missing)
@@ -177,40 +219,93 @@ class Server:
     def _judged(verdicts: list[dict[str, Any]], start: float) -> dict[str, Any]:
         return {"verdicts": verdicts, "elapsed_ms": (time.monotonic() - start) * 1e3}
 
-    def _judge_all(self, path: str, request: dict[str, Any], end: float) -> list[dict[str, Any]]:
-        """Verdicts for all fills; a keeper that dies costs the fill that it was at, not the next."""
+    def _judge_all(self, root: str, path: str, request: Request, end: float) -> list[dict[str, Any]]:
+        """Verdicts for all fills, in order: grafted into a warm keeper where that is sound, else imported anew."""
         fills = request["fills"]
-        verdicts: list[dict[str, Any]] = []
-        while len(verdicts) < len(fills):
+        files = collect.python_files(root)
+        session, unfit = self._warm_session(root, path, request, files, end)
+        answers: list[dict[str, Any]] = [{"cold": unfit} for _ in fills]
+        if session is not None:
+            answers = self._ask_each((root, path, "warm"), request, fills, end)
+        cold = [index for index, answer in enumerate(answers) if "cold" in answer]
+        if cold:
+            selection = session.selection if session is not None else None
+            later = self._ask_each(
+                (root, path, "cold"),
+                {**request, "selection": selection},
+                [fills[index] for index in cold],
+                end,
+            )
+            for index, answer in zip(cold, later, strict=True):
+                answers[index] = answer
+        return [answer["verdict"] for answer in answers]
+
+    def _warm_session(
+        self, root: str, path: str, request: Request, files: list[str], end: float
+    ) -> tuple[Session | None, str]:
+        """(a session for just this buffer, prepared now if need be; why there is none)."""
+        key = (root, path, "warm")
+        identity = (request["text"], request["hole"], request["other_holes"])
+        session = self._sessions.get(key)
+        if session is not None and (session.identity != identity or session.changed(files)):
+            self._drop(key)
+            session = None
+        if session is None:
+            session = self._prepare(key, identity, request, files, end)
+            self._sessions[key] = session
+        return (session, "") if not session.unfit else (None, session.unfit)
+
+    def _prepare(self, key: Key, identity: Any, request: Request, files: list[str], end: float) -> Session:
+        session = Session(identity, files)
+        if request["no_graft"]:
+            session.unfit = "asked not to"
+            return session
+        left = min(end - time.monotonic(), keeper_module.PREPARE_SECONDS)
+        ask = {**request, "do": "prepare", "files": files, "fills": [], "budget_ms": left * 1e3 / 2}
+        answers, trouble = self._ask(key, ask, time.monotonic() + left, 1)
+        answer: dict[str, Any] = answers[0] if answers else {"unfit": trouble}
+        if "unfit" in answer:
+            session.unfit = answer["unfit"]
+            self._end_keeper(key)
+        else:
+            session.selection = answer["prepared"]
+            session.watch(answer["watched"])
+        return session
+
+    def _ask_each(self, key: Key, request: Request, fills: list[str], end: float) -> list[dict[str, Any]]:
+        """One answer per fill; a keeper that dies costs the fill that it was at, not the next."""
+        answers: list[dict[str, Any]] = []
+        while len(answers) < len(fills):
             left = end - time.monotonic()
             if left <= 0:
-                return verdicts + [
-                    keeper_module.not_run("no time was left for its tests") for _ in fills[len(verdicts) :]
-                ]
-            rest = {**request, "fills": fills[len(verdicts) :], "budget_ms": left * 1e3}
-            found, trouble = self._ask(path, rest, end + GRACE_SECONDS)
-            verdicts += found
+                answers.append({"verdict": not_run(keeper_module.OUT_OF_TIME)})
+                continue
+            if key[2] == "warm" and key not in self._keepers:
+                answers.append({"cold": "the keeper of its tests is gone"})
+                continue
+            rest = fills[len(answers) :]
+            ask = {**request, "do": "judge", "fills": rest, "budget_ms": left * 1e3}
+            found, trouble = self._ask(key, ask, end + GRACE_SECONDS, len(rest))
+            answers += found
             if trouble:
-                verdicts.append({"status": "unavailable", "detail": trouble})
-        return verdicts
+                answers.append({"verdict": {"status": "unavailable", "detail": trouble}})
+        return answers
 
-    def _ask(self, path: str, request: dict[str, Any], end: float) -> tuple[list[dict[str, Any]], str]:
-        """(verdicts before any trouble, what the trouble was)."""
-        key = (self._root, path)
-        keeper = self._keeper(key)
+    def _ask(self, key: Key, request: Request, end: float, number: int) -> tuple[list[dict[str, Any]], str]:
+        """(at most ``number`` answers, what ended them early)."""
         found: list[dict[str, Any]] = []
         try:
+            keeper = self._keeper(key)
             wire.send(keeper.connection.fileno(), request)
-            while True:
+            while len(found) < number:
                 answer = self._hear(keeper, end)
                 if answer is None:
                     raise TimeoutError("the test runner hung and was stopped")
-                if "verdict" in answer:
-                    found.append(answer["verdict"])
-                elif "broken" in answer:
+                if "broken" in answer:
                     raise OSError(answer["broken"])
-                elif "done" in answer:
-                    return found, ""
+                if "done" not in answer:
+                    found.append(answer)
+            return found, ""
         except (wire.Closed, wire.BadFrame):
             self._drop(key)
             return found, "the test runner was killed"
@@ -221,8 +316,14 @@ class Server:
             self._drop(key)
             raise
 
-    def _drop(self, key: tuple[str, str]) -> None:
-        self._keepers.pop(key).end()
+    def _drop(self, key: Key) -> None:
+        self._sessions.pop(key, None)
+        self._end_keeper(key)
+
+    def _end_keeper(self, key: Key) -> None:
+        keeper = self._keepers.pop(key, None)
+        if keeper is not None:
+            keeper.end()
 
     def _hear(self, keeper: Keeper, end: float) -> dict[str, Any] | None:
         """The keeper's next frame, None at ``end``; raises Cancelled when the client wants no more."""
@@ -249,14 +350,14 @@ class Server:
 
     # --- keepers ------------------------------------------------------------------------------------------------
 
-    def _keeper(self, key: tuple[str, str]) -> Keeper:
+    def _keeper(self, key: Key) -> Keeper:
         if key in self._keepers:
             self._keepers[key] = self._keepers.pop(key)  # most recently used last
             return self._keepers[key]
         while len(self._keepers) >= MAX_KEEPERS:
             self._drop(next(iter(self._keepers)))
-        self._warm(*key)
-        keeper = self._start(*key)
+        self._warm(*key[:2])
+        keeper = self._start(*key[:2])
         self._keepers[key] = keeper
         return keeper
 
@@ -276,8 +377,6 @@ class Server:
 
     def _start(self, root: str, path: str) -> Keeper:
         assert self._layers is not None
-        if os.path.commonpath([root, path]) != root:
-            root = os.path.dirname(path)
         place = sandbox.Place(root, path, dict(self._layers), use=self._policy != "off")
         copy = None
         if not place.overlaid:
@@ -323,6 +422,10 @@ def _become_keeper(fd: int, place: sandbox.Place, has_pytest: bool) -> None:
             wire.send(fd, {"broken": str(error)})
     finally:
         os._exit(0)
+
+
+def _is_below(path: str, root: str) -> bool:
+    return path.startswith(root.rstrip(os.sep) + os.sep)
 
 
 @contextlib.contextmanager

@@ -41,9 +41,17 @@ def words_around(found: scope.Scope, path: str) -> list[str]:
 class ColdRun:
     """Judges one fill without anything imported before: right for every kind of hole, slower than a graft."""
 
-    def __init__(self, place: Place, reach: Reach, has_pytest: bool) -> None:
+    def __init__(
+        self,
+        place: Place,
+        reach: Reach,
+        has_pytest: bool,
+        selection: dict[str, Any] | None,
+        flaky: frozenset[str],
+    ) -> None:
+        """``selection``: what `warm.Selection.as_json` found out, None when nothing is known."""
         self._place, self._reach, self._has_pytest = place, reach, has_pytest
-        self.files: list[str] | None = None
+        self._selection, self._flaky = selection, flaky
 
     def judge(self, buffer: Buffer, fill: str, seconds: float, prepare_seconds: float, emit: Emit) -> None:
         """Run the tests of ``fill`` and emit events; called in the run's own process."""
@@ -60,6 +68,8 @@ class ColdRun:
         found = scope.around(tree, *lines)
         documented = found.documented()
         runner = Runner(emit, self._reach, self._place.paths, lines)
+        runner.flaky = self._flaky
+        runner.held = frozenset(self._selection["held"]) if self._selection is not None else frozenset()
         self._reach.reset()
         cases, complaints = doctests.cases(documented)
         for complaint in complaints:
@@ -67,10 +77,26 @@ class ColdRun:
         collected, loaded = self._prepare(tree, found, text, emit, lines)
         runner.always = self._reach.target
         emit({"e": "ready", "seconds": seconds})
-        if loaded is not None and any(runner.run_case(case, loaded, 0) for case in cases):
+        if loaded is not None and any(runner.run_case(case, loaded, 0) for case in self._chosen(cases)):
             return
         if collected is not None:
-            run_items(runner, collected, order(collected.items, words_around(found, self._place.path)))
+            items = order(collected.items, words_around(found, self._place.path))
+            run_items(runner, collected, self._selected(items))
+
+    def _chosen(self, cases: list[doctests.Case]) -> list[doctests.Case]:
+        if self._selection is None:
+            return cases
+        return [case for case in cases if case.id in self._selection["run"]]
+
+    def _selected(self, items: list[Any]) -> list[Any]:
+        """Those of ``items`` that the selection names; all when it names none of them.
+
+        A fill that is imported may change the parameters of a test, and so its name in brackets.
+        """
+        if self._selection is None:
+            return items
+        names = {name.split("[")[0] for name in self._selection["run"]}
+        return [item for item in items if item.nodeid.split("[")[0] in names]
 
     def _prepare(
         self, tree: ast.Module, found: scope.Scope, text: str, emit: Emit, lines: tuple[int, int]
@@ -79,21 +105,30 @@ class ColdRun:
         mark_statement(tree, *lines)
         code: dict[str, CodeType] = {}
 
-        def make(path: str) -> CodeType:
+        def make(path: str, rewritten: bool) -> CodeType:
             if path not in code:
+                if rewritten:
+                    module.rewrite_asserts(tree, text, path)
                 code[path] = compile(tree, path, "exec", dont_inherit=True)
             return code[path]
 
         module.import_from(place.paths, make)
         module.extend_path(place.root, place.path)
         collected = None
-        files = self.files if self.files is not None else python_files(place.root)
+        files = python_files(place.root)
         if not may_have_tests(files, place.path, text):
             pass
         elif not self._has_pytest:
             emit({"e": "note", "why": f"pytest is not installed for {sys.executable}", "no_pytest": True})
         else:
-            wanted = wanted_files(files, place.path, words_around(found, place.path))
+            if self._selection is not None:
+                names = {name.split("::")[0] for name in self._selection["run"]}
+                wanted: set[str] | None = {
+                    file for file in files if any(file.endswith(name) for name in names)
+                }
+            else:
+                wanted = wanted_files(files, place.path, words_around(found, place.path))
+            module.take_from_pytest(place.paths)
             collected = collect(wanted, [])
             for name, why, error in collected.broken:
                 inside, line = locate.deepest_line(error, place.paths, *lines) if error else (None, None)

@@ -47,7 +47,7 @@ def fork_run(
 ) -> Outcome:
     """Fork, call ``work(emit)`` there, return its events; at most ``seconds`` of wall clock.
 
-    A run may set its clock anew, once it is prepared, by an event ``ready`` with ``seconds``; ``at_most`` bounds it
+    A run may set its clock anew by any event with ``seconds`` (once it is prepared, for instance); ``at_most`` bounds it
     all the same.
 
     ``whole_namespace``: this process is the init of its PID namespace, so everything else in it can be killed at
@@ -117,7 +117,7 @@ def _listen(read: int, child: int, end: float, last: float, outcome: Outcome) ->
                 if _take(lines, outcome) or total > MAX_REPORT_BYTES:
                     return
                 for event in outcome.events[known:]:
-                    if event["e"] == "ready" and not asked:
+                    if "seconds" in event and not asked:
                         end = min(last, time.monotonic() + event["seconds"])
                     if event["e"] == "late" and asked:
                         outcome.ended = "timeout"

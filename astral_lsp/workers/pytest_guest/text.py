@@ -12,7 +12,7 @@ from dataclasses import dataclass
 HOLE_CALL = "__astral_hole__"
 """Builtin of the guest that stands for a hole: it notes that it was reached, and raises."""
 
-_LINE_END = re.compile(r"\r\n|\r|\n")
+LINE_END = re.compile(r"\r\n|\r|\n")
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Buffer:
 
     def fill_lines(self, fill: str) -> tuple[int, int]:
         """First and last line that ``fill`` stands on."""
-        extra = len(_LINE_END.findall(fill))
+        extra = len(LINE_END.findall(fill))
         if fill.endswith(("\n", "\r")):
             extra -= 1  # what follows the last line ending is not the fill's
         return self.first_line, self.first_line + max(extra, 0)
@@ -51,7 +51,7 @@ class Buffer:
 
 def count_lines(text: str) -> int:
     """The line on which the end of ``text`` stands."""
-    return len(_LINE_END.findall(text)) + 1
+    return len(LINE_END.findall(text)) + 1
 
 
 def compiled(text: str) -> str:
@@ -88,7 +88,7 @@ def around(text: str, hole: Span, others: list[Span]) -> Buffer:
             number += 1
             lines[number] = count_lines(text[: span.start])
             pieces[side].append(text[position : span.start])
-            pieces[side].append(call(number, len(_LINE_END.findall(text[span.start : span.end]))))
+            pieces[side].append(call(number, len(LINE_END.findall(text[span.start : span.end]))))
             position = span.end
     pieces[1].append(text[position:])
     return Buffer("".join(pieces[0]), "".join(pieces[1]), lines)
@@ -101,7 +101,7 @@ def baseline(buffer: Buffer) -> str | None:
         return plain
     # the hole is part of a line, or a line that opens a block: give it the whole of its lines
     start = max(buffer.before.rfind("\n"), buffer.before.rfind("\r")) + 1
-    match = _LINE_END.search(buffer.after)
+    match = LINE_END.search(buffer.after)
     rest = buffer.after[match.start() :] if match else ""
     if buffer.before[start:].strip() == "" and buffer.after[:1] not in ("\n", "\r", ""):
         rest = "\n" + buffer.after  # the hole took its own line ending with it
@@ -132,7 +132,7 @@ def _outer(indent: str) -> str:
 def line_span(fill: str, line: int) -> Span:
     """The text of 0-based ``line`` within ``fill``, without white space around it."""
     start = 0
-    ends = [match for match in _LINE_END.finditer(fill)]
+    ends = [match for match in LINE_END.finditer(fill)]
     if line > 0 and line - 1 < len(ends):
         start = ends[line - 1].end()
     stop = ends[line].start() if line < len(ends) else len(fill)

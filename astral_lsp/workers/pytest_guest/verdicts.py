@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from .supervise import Event, Outcome
@@ -57,9 +58,12 @@ def short(test: str) -> str:
 class Judge:
     """Turns what one run reported about one fill into a verdict."""
 
-    def __init__(self, buffer: Buffer, fill: str, flaky: frozenset[str] = frozenset()) -> None:
-        """``flaky``: tests that are known to flip, never held against a fill."""
-        self._buffer, self._fill, self._flaky = buffer, fill, flaky
+    def __init__(
+        self, buffer: Buffer, fill: str, flaky: frozenset[str] = frozenset(), beyond: Sequence[int] = ()
+    ) -> None:
+        """``flaky``: tests that are known to flip, never held against a fill. ``beyond``: other holes that keep tests
+        from this one."""
+        self._buffer, self._fill, self._flaky, self._beyond = buffer, fill, flaky, beyond
 
     def judge(self, outcome: Outcome, timeout: float, reached: bool) -> Verdict:
         """The verdict. ``timeout`` in seconds is what the run was given; ``reached``: its last test ran the fill."""
@@ -72,7 +76,9 @@ class Judge:
         return self._finished(outcome, tests)
 
     def _counts(self, event: Event) -> bool:
-        return bool(event["reached"]) and not event["others"] and event["id"] not in self._flaky
+        return (
+            bool(event["reached"] or event["held"]) and not event["others"] and event["id"] not in self._flaky
+        )
 
     def _failed(self, event: Event) -> Verdict:
         found = finding(event["id"], event["why"], self._fill, self._buffer, event["inside"], event["line"])
@@ -107,7 +113,7 @@ class Judge:
             parts = [count(items, "test")] if items else []
             parts += [count(examples, "doctest example")] if examples else []
             return verdict("passed", "; ".join([", ".join(parts), *notes]), count=items + examples)
-        others = sorted({number for event in tests for number in event["others"]})
+        others = sorted({number for event in tests for number in event["others"]} | set(self._beyond))
         if others:
             line = self._buffer.other_lines.get(others[0], 0)
             return not_run(f"reaches another unfilled hole at line {line}")
@@ -123,6 +129,7 @@ class Judge:
     def _notes(self, tests: list[Event], broken: list[Event]) -> list[str]:
         notes = []
         failing = [event for event in tests if event["outcome"] == "failed" and not event["reached"]]
+        failing = [event for event in failing if not event["others"]]
         flaky = [event for event in tests if event["id"] in self._flaky]
         beyond = [event for event in tests if event["others"]]
         by_value = sum(event.get("by_value", 0) for event in tests if event["outcome"] == "passed")

@@ -1,0 +1,292 @@
+"""Tests collected once, many fills: the keeper holds the module and its tests imported and forks for each fill."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import gc
+import importlib
+import os
+import random
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from types import CodeType, ModuleType
+from typing import Any
+
+from . import collect, doctests, locate, module, scope, text
+from .execute import Runner
+from .graft import Graft, Unfit, mark_entry
+from .reach import Reach
+from .sandbox import Place, confine
+from .session import environment, order, report_when_late, words_around
+from .supervise import Emit, Event, fork_run
+
+BASELINE_SECONDS = 10.0
+REPEAT_BELOW_SECONDS = 0.3
+"""The baseline of the tests that matter is repeated, to see which flip, when one pass takes less."""
+REPEATS = 2
+MAX_BROKEN_TESTS = 5
+
+
+@dataclass
+class Selection:
+    """Which tests judge a fill of this hole, as a run without any fill showed."""
+
+    reaching: list[str] = field(default_factory=list)
+    """They reach the hole."""
+    calling: list[str] = field(default_factory=list)
+    """They call the function around it without reaching it, and pass: they must still pass."""
+    unknown: list[str] = field(default_factory=list)
+    """There was no time to try them; their files name what is around the hole."""
+    flaky: set[str] = field(default_factory=set)
+    notes: list[str] = field(default_factory=list)
+    beyond: set[int] = field(default_factory=set)
+    """Other holes that stop tests of this function before they come to this one."""
+
+    @property
+    def all(self) -> list[str]:
+        """Ids in the order in which they run."""
+        return [*self.reaching, *self.unknown, *self.calling]
+
+    def as_json(self) -> dict[str, Any]:
+        """For another keeper."""
+        return {
+            "run": self.all,
+            "held": self.calling,
+            "flaky": sorted(self.flaky),
+            "beyond": sorted(self.beyond),
+        }
+
+
+class Warm:
+    """The module imported with its hole in place, its tests collected, and the choice of those that matter."""
+
+    def __init__(self, place: Place, reach: Reach, has_pytest: bool, files: list[str]) -> None:
+        self._place, self._reach, self._has_pytest, self._files = place, reach, has_pytest, files
+        self.selection = Selection()
+        self.collected: collect.Collected | None = None
+        self.broken: list[Event] = []
+        self._module: ModuleType | None = None
+        self._cases: dict[str, doctests.Case] = {}
+        self._items: dict[str, Any] = {}
+        self._complaints: list[str] = []
+
+    # --- once ---------------------------------------------------------------------------------------------------
+
+    def prepare(self, buffer: text.Buffer, seconds: float) -> None:
+        """Import, collect, find the tests that matter; raises Unfit when fills must be imported from nothing."""
+        end = time.monotonic() + seconds
+        source = text.baseline(buffer)
+        if source is None:
+            raise Unfit("the buffer does not parse around the hole")
+        tree = ast.parse(text.compiled(source))
+        self._buffer = buffer
+        self.graft = Graft(buffer, source, tree, self._place.path)
+        line = buffer.first_line
+        found = scope.around(tree, line, line)
+        documented = found.documented()
+        words = words_around(found, self._place.path)
+        mark_entry(self.graft.anchor.function)
+        code = self._import(tree, source, words)
+        if self._reach.target or self._reach.entered:
+            raise Unfit("the function around the hole runs when the module is imported")
+        if threading.active_count() > 1:
+            raise Unfit("importing the tests starts threads")
+        self.graft.bind(code)
+        cases, self._complaints = doctests.cases(documented)
+        self._cases = {case.id: case for case in cases}
+        items = order(self.collected.items, words) if self.collected is not None else []
+        self._items = {item.nodeid: item for item in items}
+        self._place.keep()
+        gc.collect()
+        gc.freeze()
+        self._choose(min(end, time.monotonic() + BASELINE_SECONDS))
+        gc.collect()
+        gc.freeze()
+
+    def _import(self, tree: ast.Module, source: str, words: list[str]) -> CodeType:
+        place = self._place
+        place.write_module(source)
+        code = compile(tree, place.path, "exec", dont_inherit=True)
+        environment(place)
+        rewritten = False
+
+        def make(path: str, wants_rewriting: bool) -> CodeType:
+            nonlocal rewritten
+            rewritten = rewritten or wants_rewriting
+            return code
+
+        module.import_from(place.paths, make)
+        module.extend_path(place.root, place.path)
+        self._reach.reset()
+        if not collect.may_have_tests(self._files, place.path, source):
+            pass
+        elif not self._has_pytest:
+            self.broken.append(
+                {"e": "note", "why": f"pytest is not installed for {sys.executable}", "no_pytest": True}
+            )
+        else:
+            module.take_from_pytest(place.paths)
+            self.collected = collect.collect(collect.wanted_files(self._files, place.path, words), [])
+        try:
+            self._module = module.load(place.path, place.paths)
+        except BaseException as error:
+            raise Unfit(f"the module cannot be imported: {locate.message(error)}") from error
+        if rewritten:
+            raise Unfit("the hole is in a file of tests")
+        if self.collected is not None:
+            self.broken += [
+                {
+                    "e": "broken",
+                    "id": name,
+                    "why": why,
+                    "inside": None,
+                    "line": None,
+                    "others": [],
+                    "reached": False,
+                }
+                for name, why, _ in self.collected.broken
+            ]
+        return code
+
+    @property
+    def tests(self) -> int:
+        """How many tests were collected, doctests of the definitions around the hole included."""
+        return len(self._items) + len(self._cases)
+
+    def watched(self) -> list[str]:
+        """Files of the workspace that this session depends on."""
+        root = self._place.root + os.sep
+        found = {str(item.path) for item in self._items.values()}
+        for loaded in list(sys.modules.values()):
+            file = getattr(loaded, "__file__", None)
+            if isinstance(file, str) and file.startswith(root):
+                found.add(file)
+        if self.collected is not None and self.collected.session.config.inipath is not None:
+            found.add(str(self.collected.session.config.inipath))
+        return sorted(found - self._place.paths)
+
+    # --- which tests matter -----------------------------------------------------------------------------------
+
+    def _choose(self, end: float) -> None:
+        ids = [*self._cases, *self._items]
+        seen = self._baseline(ids, end)
+        for name in ids:
+            event = seen.get(name)
+            if event is None:
+                if name in self._items:
+                    self.selection.unknown.append(name)
+            elif event["outcome"] == "xfailed":
+                continue
+            elif event["reached"]:
+                self.selection.reaching.append(name)
+            elif event["others"] and event["entered"]:
+                self.selection.beyond.update(event["others"])
+            elif event["entered"] and event["outcome"] == "passed":
+                self.selection.calling.append(name)
+            elif event["outcome"] == "failed" and event["entered"]:
+                self.selection.notes.append(f"{name} fails without the fill")
+        self._find_flaky(seen, end)
+
+    def _find_flaky(self, seen: dict[str, Event], end: float) -> None:
+        ids = [*self.selection.reaching, *self.selection.calling]
+        if sum(seen[name]["ms"] for name in ids) / 1e3 > REPEAT_BELOW_SECONDS:
+            return
+        for _ in range(REPEATS):
+            again = self._baseline(ids, end)
+            for name, event in again.items():
+                if (event["outcome"], event["reached"]) != (seen[name]["outcome"], seen[name]["reached"]):
+                    self.selection.flaky.add(name)
+
+    def _baseline(self, ids: list[str], end: float) -> dict[str, Event]:
+        """Run ``ids`` with the hole in place; a test that hangs or kills its process is left out."""
+        seen: dict[str, Event] = {}
+        left = list(ids)
+        for _ in range(MAX_BROKEN_TESTS):
+            seconds = end - time.monotonic()
+            if not left or seconds <= 0:
+                break
+            chosen = list(left)
+            outcome = fork_run(
+                lambda emit, chosen=chosen: self._run_baseline(chosen, emit),  # type: ignore[misc]
+                seconds,
+                self._place.init,
+            )
+            self._place.renew()
+            for event in outcome.events:
+                if event["e"] == "test":
+                    seen[event["id"]] = event
+                elif event["e"] == "modules":
+                    _import_quietly(event["names"])
+            started = [event["id"] for event in outcome.events if event["e"] == "start"]
+            if outcome.ended == "done" or not started:
+                break
+            left = left[left.index(started[-1]) + 1 :]
+        return seen
+
+    def _run_baseline(self, ids: list[str], emit: Emit) -> None:
+        confine(self._place, BASELINE_SECONDS)
+        random.seed()
+        runner = Runner(emit, self._reach, self._place.paths, (0, -1))
+        runner.stop_at_failure = False
+        runner.seconds = 2.0
+        before = set(sys.modules)
+        self._run(ids, runner, frozenset())
+        emit({"e": "modules", "names": _libraries(set(sys.modules) - before, self._place.root)})
+
+    # --- each fill ----------------------------------------------------------------------------------------------
+
+    def judge(self, fill: str, ids: list[str], seconds: float, again: bool, emit: Emit) -> None:
+        """Run ``ids`` with ``fill`` in place and emit events; called in the run's own process."""
+        confine(self._place, seconds)
+        lines = self._buffer.fill_lines(fill)
+        try:
+            self.graft.apply(fill)
+        except Unfit as unfit:
+            emit({"e": "cold", "why": str(unfit)})
+            return
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            emit({"e": "syntax", "why": locate.message(error), "line": getattr(error, "lineno", None)})
+            return
+        report_when_late(emit, self._place.paths, lines)
+        if again:
+            random.seed()
+        for event in self.broken:
+            emit(event)
+        for why in (*self._complaints, *self.selection.notes):
+            emit({"e": "note", "why": why})
+        runner = Runner(emit, self._reach, self._place.paths, lines)
+        runner.flaky = frozenset(self.selection.flaky)
+        self._run(ids, runner, frozenset(self.selection.calling))
+
+    def _run(self, ids: list[str], runner: Runner, held: frozenset[str]) -> None:
+        runner.held = held
+        for name in ids:
+            if name in self._cases and self._module is not None:
+                if runner.run_case(self._cases[name], self._module, 0):
+                    return
+        items = [self._items[name] for name in ids if name in self._items]
+        for index, item in enumerate(items):
+            assert self.collected is not None
+            following = items[index + 1] if index + 1 < len(items) else None
+            if runner.run_item(self.collected, item, following):
+                return
+
+
+def _libraries(names: set[str], root: str) -> list[str]:
+    """Those of the modules ``names`` that are not the workspace's own."""
+    found = []
+    for name in sorted(names):
+        file = getattr(sys.modules.get(name), "__file__", None)
+        if isinstance(file, str) and ("site-packages" in file or not file.startswith(root + os.sep)):
+            found.append(name)
+    return found
+
+
+def _import_quietly(names: list[str]) -> None:
+    """Import what running the tests imported, so that no run has to; nothing here is generated code."""
+    for name in names:
+        with contextlib.suppress(Exception):
+            importlib.import_module(name)
