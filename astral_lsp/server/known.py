@@ -88,6 +88,10 @@ class Known:
         """The fills of the hole at ``span``: those judged in this very text, else those that moved along."""
         for entry in [*self._fills, *reversed(self._touched)]:
             if entry.origin == span and entry.is_fresh(document):
+                if entry in self._touched:  # an undo brought its very text back
+                    self._touched.remove(entry)
+                    self._fills = [e for e in self._fills if e.span != span] + [entry]
+                    entry.span = span
                 return entry
         text = document.text[span.start : span.end]
         return next((e for e in self._fills if e.span == span and e.text == text), None)
