@@ -117,30 +117,37 @@ async def _until(server: AstralServer, ended: asyncio.Future[int]) -> int:
 
 async def _serve_tcp(port: int, engine_factory: EngineFactory) -> None:
     """Each connection is an editor of its own."""
-
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        server = make_server(engine_factory)
-        ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        server.on_stop = lambda code: None if ended.done() else ended.set_result(code)
-        server.protocol.set_writer(_SocketWriter(writer))
-        life = asyncio.ensure_future(_until(server, ended))
-        reading = asyncio.ensure_future(read_socket(reader, server.protocol.handle_body))
-        await asyncio.wait({life, reading}, return_when=asyncio.FIRST_COMPLETED)
-        if not ended.done():
-            ended.set_result(1)
-        await life
-        reading.cancel()
-        with contextlib.suppress(FramingError, OSError, asyncio.CancelledError):
-            await reading
-        with contextlib.suppress(OSError):
-            writer.close()
-            await writer.wait_closed()
-
-    listener = await asyncio.start_server(connected, "127.0.0.1", port)
+    listener = await listen(port, engine_factory)
     address = listener.sockets[0].getsockname()
     print(f"astral-lsp listens on {address[0]}:{address[1]}", file=sys.stderr, flush=True)
     async with listener:
         await listener.serve_forever()
+
+
+async def listen(port: int, engine_factory: EngineFactory) -> asyncio.Server:
+    """Listen on the loopback interface; port 0 picks a free one."""
+    return await asyncio.start_server(lambda r, w: _connected(r, w, engine_factory), "127.0.0.1", port)
+
+
+async def _connected(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, engine_factory: EngineFactory
+) -> None:
+    server = make_server(engine_factory)
+    ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    server.on_stop = lambda code: None if ended.done() else ended.set_result(code)
+    server.protocol.set_writer(_SocketWriter(writer))
+    life = asyncio.ensure_future(_until(server, ended))
+    reading = asyncio.ensure_future(read_socket(reader, server.protocol.handle_body))
+    await asyncio.wait({life, reading}, return_when=asyncio.FIRST_COMPLETED)
+    if not ended.done():
+        ended.set_result(1)
+    await life
+    reading.cancel()
+    with contextlib.suppress(FramingError, OSError, asyncio.CancelledError):
+        await reading
+    with contextlib.suppress(OSError):
+        writer.close()
+        await writer.wait_closed()
 
 
 class _SocketWriter:

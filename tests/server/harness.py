@@ -16,6 +16,9 @@ from lsprotocol import converters, types
 from pytest_lsp import client_capabilities
 from pytest_lsp.client import LanguageClient, make_test_lsp_client
 
+from astral_lsp.server.app import listen
+from tests.server.scripted import ScriptedEngine
+
 SCRIPTED = Path(__file__).parent / "scripted.py"
 REPOSITORY = Path(__file__).parents[2]
 PROFILES = {
@@ -35,6 +38,8 @@ class Editor:
         self.registered: list[types.Registration] = []
         self.refreshes: list[str] = []
         self.accept_edits = True
+        self.gone = False
+        """The test ended the server itself."""
         self.versions: dict[str, int] = {}
         self.texts: dict[str, str] = {}
         self.init: types.InitializeResult
@@ -207,20 +212,30 @@ async def editor(
     extra: dict[str, Any] | None = None,
     folders: list[Path] | None = None,
     command: list[str] | None = None,
+    process: bool = False,
 ) -> AsyncIterator[Editor]:
-    """A started and initialised session; shut down at the end, which must succeed."""
+    """An initialised session, shut down at the end, which must succeed.
+
+    The server runs in this event loop behind a socket, which starts at once, unless ``process`` asks for a
+    real server process on stdio, or ``command`` for a particular one.
+    """
     log = root.parent / f"{root.name}-engine.log"
-    environment = {
-        **os.environ,
-        "PYTHONPATH": f"{REPOSITORY}{os.pathsep}{REPOSITORY / 'model'}",
-        "XDG_STATE_HOME": str(root.parent / "state"),
-        "ASTRAL_TEST_SCRIPT": json.dumps({"log": str(log), **(script or {})}),
-    }
+    play = {"log": str(log), **(script or {})}
     client = make_test_lsp_client()
     if settings is not None:
         client.set_configuration(settings, section="astral-lsp")
     session = Editor(client, root, log)
-    await client.start_io(*(command or [sys.executable, str(SCRIPTED)]), env=environment)
+    listener = None
+    if process or command:
+        environment = {
+            **os.environ,
+            "PYTHONPATH": f"{REPOSITORY}{os.pathsep}{REPOSITORY / 'model'}",
+            "ASTRAL_TEST_SCRIPT": json.dumps(play),
+        }
+        await client.start_io(*(command or [sys.executable, str(SCRIPTED)]), env=environment)
+    else:
+        listener = await listen(0, lambda s, r, t: ScriptedEngine(s, r, t, play))
+        await client.start_tcp(*listener.sockets[0].getsockname())
     session.init = await client.initialize_session(
         types.InitializeParams(
             capabilities=capabilities(profile, **(extra or {})),
@@ -234,6 +249,9 @@ async def editor(
     try:
         yield session
     finally:
-        if client.error is None and client._server is not None and client._server.returncode is None:
+        running = listener is not None or (client._server is not None and client._server.returncode is None)
+        if client.error is None and running and not session.gone:
             await asyncio.wait_for(client.shutdown_session(), 10)
         await client.stop()
+        if listener is not None:
+            listener.close()

@@ -18,7 +18,7 @@ def area(width: int, height: int) -> int:
 @pytest.mark.parametrize("profile", ["vscode", "neovim", "emacs"])
 async def test_an_unknown_hole_offers_one_action_that_resolve_fills(tmp_path: Path, profile: str) -> None:
     text, where = cursor(TEXT)
-    async with editor(tmp_path, profile) as session:
+    async with editor(tmp_path, profile, process=True) as session:
         uri = session.open("area.py", text)
         (action,) = await session.actions(uri, where)
         assert action.title == "Fill hole"

@@ -125,7 +125,7 @@ async def test_lists_stay_quick_during_a_fill(tmp_path: Path) -> None:
 @pytest.mark.slow
 async def test_a_storm_of_requests_and_cancels_leaves_none_unanswered(tmp_path: Path) -> None:
     random_ = random.Random(5)
-    async with editor(tmp_path, script={"delay": 0.05}) as session:
+    async with editor(tmp_path, script={"delay": 0.05}, process=True) as session:
         uri = session.open("many.py", MANY)
         futures = []
         for number in range(300):

@@ -35,7 +35,7 @@ PIECES = [
 async def test_random_edits_keep_server_and_editor_in_step(tmp_path: Path, encoding: Encoding) -> None:
     random_ = random.Random(f"{encoding}-{EDITS}")
     extra = {"general": {"positionEncodings": [encoding]}}
-    async with editor(tmp_path, extra=extra) as session:
+    async with editor(tmp_path, extra=extra, process=True) as session:
         assert session.init.capabilities.position_encoding == encoding
         uri, text = session.open("fuzz.py", START), START
         for number in range(EDITS):
