@@ -18,7 +18,7 @@ import pytest
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parents[2]
 SECONDS = 120.0
-_CASE = re.compile(r"""^test\((['"])(.+?)\1""", re.MULTILINE)
+_CASE = re.compile(r"""^test\(\s*(['"])(.+?)\1""", re.MULTILINE)
 
 
 def _cases() -> list[tuple[Path, str]]:

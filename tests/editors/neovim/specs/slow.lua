@@ -1,7 +1,7 @@
 -- Fills that take time: cancelling, typing meanwhile, status.
 
 local T, test = T, T.test
-T.script({ delay = 2.0 })
+T.script({ delay = 1.2 })
 
 local AREA = 'def area(width: int, height: int) -> int:\n    return ..$0.  # fill: width * height\n'
 
