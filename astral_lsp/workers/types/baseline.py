@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from astral_lsp.holes.model import Span
@@ -23,6 +24,9 @@ class Baseline:
     """Where the stand-in for the hole is in ``text``."""
     place: Place
     messages: tuple[Message, ...]
+    """All errors of the program with the stand-in in place."""
+    own: tuple[Message, ...]
+    """Those that are the file's own: not about the stand-in itself."""
     note: str
     """What was left out, for people."""
 
@@ -46,8 +50,22 @@ def make(program: Program, path: str, params: CheckTypes) -> Baseline:
         messages = tuple(program.show(path, text))
         lines = ", ".join(map(str, mended.left_out))
         note = f"line {lines} left out: syntax error" if lines else ""
-        return Baseline(path, mended, text, hole, place(path, text, hole), messages, note)
+        own = tuple(not_about(messages, path, text, hole))
+        return Baseline(path, mended, text, hole, place(path, text, hole), messages, own, note)
     raise CannotCheck(first_reason)
+
+
+def not_about(messages: Sequence[Message], path: str, text: str, hole: Span) -> list[Message]:
+    """Leave out the errors that lie within ``hole``: they are about what stands there, and excuse no fill."""
+    lines = Lines(text)
+
+    def within(message: Message) -> bool:
+        if message.path != path or not message.end_line or not lines.get(message.line).isascii():
+            return False
+        start = lines.offset(message.line, message.column - 1)
+        return hole.start <= start and lines.offset(message.end_line, message.end_column) <= hole.end
+
+    return [message for message in messages if not within(message)]
 
 
 def place(path: str, text: str, span: Span) -> Place:

@@ -103,16 +103,16 @@ class _Trial:
     def _added(self, text: str, span: Span, messages: Sequence[Message]) -> list[Message]:
         base = self._baseline
         where = place(base.path, text, span)
-        new = added(base.messages, messages, base.place, where)
-        falls_through = [m for m in base.messages if m.code in _MISSING_RETURN and m.path == base.path]
+        new = added(base.own, messages, base.place, where)
+        falls_through = [m for m in base.own if m.code in _MISSING_RETURN and m.path == base.path]
         if not falls_through or not any(m.code in _MISSING_RETURN for m in messages):
             return new
         if not ends_function(parse(base.text), base.hole):
             return new
         # the stand-in falls through to the end of its function, and that is not the file's own error
         own = self._own_missing_returns()
-        blamed = [m for m in base.messages if m not in falls_through or m in own]
-        return added(blamed, messages, base.place, where)
+        excused = [m for m in base.own if m not in falls_through or m in own]
+        return added(excused, messages, base.place, where)
 
     def _own_missing_returns(self) -> list[Message]:
         """The missing returns that stay when the hole returns something: they are the file's own."""

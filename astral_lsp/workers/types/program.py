@@ -256,8 +256,8 @@ class Program:
     def _appeared(self) -> list[tuple[str, str]]:
         """Modules that an edited file imports in vain so far and that can be found now."""
         cache = self.manager.find_module_cache
-        wanted = {name for path in self.modules for name in self.graph[self.modules[path]].suppressed_set}
-        wanted = {name for name in wanted if name not in self.graph}
+        states = [self.graph[module] for module in self.modules.values() if module in self.graph]
+        wanted = {name for state in states for name in state.suppressed_set if name not in self.graph}
         if not wanted:
             return []
         cache.clear()

@@ -1,0 +1,255 @@
+"""Does the types oracle agree with a cold mypy? Mutants of real packages, judged both ways.
+
+    python -m tests.benchmarks.fuzz_types --packages attr,packaging,pluggy,click,rich --mutants 2000
+
+The packages are copied from ``--python``'s site-packages into a scratch folder. Ours judges each mutant as a
+fill of the hole it replaces, by the fast path. The judge of the judge is the ``mypy`` command without any cache:
+on the tree with an Any in place of the hole, and on the tree with the mutant; a fill fails when the second says
+more. Every file holds at most one mutant in a run; what differs there is run once more alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from astral_lsp.holes.model import Span
+from astral_lsp.report import Verdict
+from astral_lsp.verify.types import TypesOracle
+from astral_lsp.workers.types.baseline import not_about, place
+from astral_lsp.workers.types.messages import Message, added, read_messages
+from astral_lsp.workers.types.text import breaks
+from tests.benchmarks.mutants import Mutant, mutants
+
+FLAGS = [
+    "--config-file=",
+    "--check-untyped-defs",
+    "--cache-dir=/dev/null",
+    "--show-absolute-path",
+    "--show-error-end",
+    "--no-error-summary",
+    "--no-pretty",
+    "--no-color-output",
+    "--hide-error-context",
+]
+
+
+@dataclass
+class Trial:
+    """One mutant, our verdict, and what a cold mypy adds."""
+
+    file: str
+    mutant: Mutant
+    ours: Verdict
+    confirmed: Verdict | None = None
+    cold: list[Message] | None = None
+    against_saved: bool = False
+    """A cold mypy says something of the mutant that it does not say of the file as saved."""
+
+    def describe(self) -> dict[str, object]:
+        """For the report."""
+        return {
+            "file": self.file,
+            "mutant": vars(self.mutant),
+            "ours": self.ours.status,
+            "detail": self.ours.detail,
+            "findings": [f.message for f in self.ours.findings],
+            "confirmed": self.confirmed.status if self.confirmed else None,
+            "cold": [f"{m.line}: {m.text} [{m.code}]" for m in self.cold or []],
+        }
+
+
+@dataclass
+class Runs:
+    """Errors of the tree as saved, with open holes, and with the mutants."""
+
+    saved: list[Message]
+    open: list[Message]
+    filled: list[Message]
+
+
+def run_mypy(root: Path, targets: list[str], python: str) -> list[Message]:
+    """Return the errors of the ``mypy`` command on ``targets``, without a cache."""
+    command = [sys.executable, "-m", "mypy", f"--python-executable={python}", *FLAGS, *targets]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    if done.returncode not in (0, 1) and "error:" not in done.stdout:
+        raise RuntimeError(f"mypy failed: {done.stdout[-500:]} {done.stderr[-500:]}")
+    return read_messages(done.stdout.splitlines())
+
+
+def _targets(root: Path) -> list[str]:
+    return sorted(p.name for p in root.iterdir() if p.is_dir() or p.suffix == ".py")
+
+
+_MISSING_RETURN = ("return", "empty-body")
+
+
+def with_any(mutant: Mutant, text: str) -> Mutant:
+    """The mutant that has an Any where the hole is, on as many lines."""
+    written = f'__import__("_"{breaks(text[mutant.start : mutant.end])})._'  # Any in every module
+    return Mutant(mutant.start, mutant.end, written, "Any", mutant.place)
+
+
+def cold_added(trial: Trial, path: str, runs: Runs, text: str) -> list[Message]:
+    """What the mutant adds to the errors that its file has with an Any in the hole."""
+    mutant, stand_in = trial.mutant, with_any(trial.mutant, text)
+    hole_span = Span(mutant.start, mutant.start + len(stand_in.fill))
+    hole = place(path, stand_in.applied(text), hole_span)
+    fill = place(path, mutant.applied(text), Span(mutant.start, mutant.start + len(mutant.fill)))
+    mine = not_about([m for m in runs.open if m.path == path], path, stand_in.applied(text), hole_span)
+    was = {m.line for m in runs.saved if m.path == path and m.code in _MISSING_RETURN}
+    mine = [m for m in mine if m.code not in _MISSING_RETURN or m.line in was]
+    return added(mine, [m for m in runs.filled if m.path == path], hole, fill)
+
+
+async def judge_all(root: Path, chosen: dict[str, list[Mutant]], python: str, confirm: bool) -> list[Trial]:
+    """Our verdict on every mutant."""
+    oracle = TypesOracle()
+    why = await oracle.open(str(root), python, False)
+    if why:
+        raise RuntimeError(why)
+    trials = []
+    for number, (name, some) in enumerate(chosen.items(), 1):
+        path = str(root / name)
+        text = (root / name).read_text("utf-8")
+        for mutant in some:
+            span = Span(mutant.start, mutant.end)
+            verdict = (await oracle.check(path, text, span, [mutant.fill], budget_ms=60000))[0]
+            trial = Trial(name, mutant, verdict)
+            if confirm:
+                trial.confirmed = (
+                    await oracle.check(path, text, span, [mutant.fill], confirm=True, budget_ms=60000)
+                )[0]
+            trials.append(trial)
+        await oracle.analyse(path, text, [])  # leave the file as it was saved
+        print(f"\r{number}/{len(chosen)} files judged", end="", file=sys.stderr, flush=True)
+    await oracle.close()
+    print(file=sys.stderr)
+    return trials
+
+
+def judge_cold(root: Path, trials: list[Trial], python: str) -> None:
+    """Put a cold mypy's answer into each trial, many mutants a run, none of them in the same file."""
+    targets = _targets(root)
+    base = run_mypy(root, targets, python)
+    queues: dict[str, list[Trial]] = {}
+    for trial in trials:
+        queues.setdefault(trial.file, []).append(trial)
+    rounds = max(map(len, queues.values()), default=0)
+    for number in range(rounds):
+        _cold_round(root, targets, base, [q[number] for q in queues.values() if number < len(q)], python)
+        print(f"\r{number + 1}/{rounds} cold runs", end="", file=sys.stderr, flush=True)
+    print(file=sys.stderr)
+    for trial in trials:
+        if _disagree(trial):
+            _cold_round(root, targets, base, [trial], python)
+
+
+def _cold_round(root: Path, targets: list[str], base: list[Message], some: list[Trial], python: str) -> None:
+    saved = {trial.file: (root / trial.file).read_text("utf-8") for trial in some}
+    try:
+        for trial in some:
+            stand_in = with_any(trial.mutant, saved[trial.file])
+            (root / trial.file).write_text(stand_in.applied(saved[trial.file]), "utf-8")
+        holes = run_mypy(root, targets, python)
+        for trial in some:
+            (root / trial.file).write_text(trial.mutant.applied(saved[trial.file]), "utf-8")
+        runs = Runs(base, holes, run_mypy(root, targets, python))
+    finally:
+        for name, text in saved.items():
+            (root / name).write_text(text, "utf-8")
+    known = {(m.path, m.code, m.text) for m in base}
+    for trial in some:
+        path = str(root / trial.file)
+        trial.cold = cold_added(trial, path, runs, saved[trial.file])
+        mine = [m for m in runs.filled if m.path == path]
+        trial.against_saved = any((m.path, m.code, m.text) not in known for m in mine)
+
+
+def _disagree(trial: Trial) -> bool:
+    return trial.ours.status != ("failed" if trial.cold else "passed")
+
+
+def same_messages(trial: Trial) -> bool:
+    """Both name the same errors, not only the same verdict."""
+    ours = Counter(f.message for f in trial.ours.findings)
+    return ours == Counter(m.text for m in trial.cold or [])
+
+
+def choose(root: Path, count: int, seed: int) -> dict[str, list[Mutant]]:
+    """Spread ``count`` mutants over the files by size, at least one a file while they last."""
+    rng = random.Random(seed)
+    files = sorted(p for p in root.rglob("*.py") if p.stat().st_size > 300)
+    sizes = [min(p.stat().st_size, 40_000) for p in files]
+    chosen: dict[str, list[Mutant]] = {}
+    for path, size in zip(files, sizes, strict=True):
+        wanted = max(1, round(count * size / sum(sizes)))
+        found = mutants(path.read_text("utf-8"), rng, wanted)
+        if found:
+            chosen[str(path.relative_to(root))] = found
+    return chosen
+
+
+def lay_out(packages: list[str], python: str, root: Path) -> None:
+    """Copy installed packages into ``root``."""
+    script = "import sysconfig; print(sysconfig.get_paths()['purelib'])"
+    site = Path(subprocess.check_output([python, "-I", "-c", script], text=True).strip())
+    for name in packages:
+        shutil.copytree(site / name, root / name, ignore=shutil.ignore_patterns("__pycache__", "_vendor"))
+
+
+def report(trials: list[Trial], out: str) -> int:
+    """Print the figures; returns how many verdicts differ."""
+    decided = [t for t in trials if t.ours.status in ("passed", "failed")]
+    differing = [t for t in decided if _disagree(t)]
+    places = Counter(t.mutant.place for t in trials)
+    bad = sum(bool(t.cold) for t in trials)
+    times = sorted(t.ours.elapsed_ms for t in decided)
+    print(f"mutants {len(trials)} (cold mypy rejects {bad}), by place: {dict(places.most_common())}")
+    print(f"undecided by us: {len(trials) - len(decided)}")
+    print(f"verdicts that differ from a cold mypy: {len(differing)}")
+    hidden = sum(t.against_saved and not t.cold for t in decided)
+    print(f"passed by both, with an error that was there while the hole was open: {hidden}")
+    print(f"same verdict, other messages: {sum(not same_messages(t) for t in decided) - len(differing)}")
+    if times:
+        print(f"our time a fresh hole and fill, baseline excluded: median {times[len(times) // 2]:.1f} ms")
+    for trial in [*differing, *[t for t in trials if t not in decided]][:40]:
+        print(json.dumps(trial.describe(), ensure_ascii=False))
+    if out:
+        Path(out).write_text("\n".join(json.dumps(t.describe()) for t in trials) + "\n", "utf-8")
+    return len(differing)
+
+
+def main() -> int:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--packages", default="attr,packaging,pluggy,click,rich")
+    parser.add_argument("--python", default=sys.executable, help="the interpreter that has them installed")
+    parser.add_argument("--mutants", type=int, default=2000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--confirm", action="store_true", help="judge by fine-grained update as well")
+    parser.add_argument("--out", default="", help="write one JSON line a mutant here")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder).resolve()
+        lay_out(args.packages.split(","), args.python, root)
+        chosen = choose(root, args.mutants, args.seed)
+        began = time.monotonic()
+        trials = asyncio.run(judge_all(root, chosen, args.python, args.confirm))
+        print(f"ours: {time.monotonic() - began:.0f} s for {len(trials)} mutants")
+        judge_cold(root, trials, args.python)
+    return 1 if report(trials, args.out) else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
