@@ -56,18 +56,21 @@ class Control:
     on_draft: Callable[[Draft], None] = lambda draft: None
     evaluations: int = field(default=0)
     """Rows passed through the model so far."""
+    ended: Stopped = "done"
+    """Why the engine stopped early, 'done' when it did not."""
 
     @classmethod
     def within(cls, budget_ms: float) -> Control:
         """A control that stops ``budget_ms`` from now."""
         return cls(deadline=time.monotonic() + budget_ms / 1000)
 
-    @property
-    def stopped(self) -> Stopped:
-        """'done' means: go on."""
+    def stop(self) -> bool:
+        """Whether to stop now; remembers why in `ended`."""
         if self.cancelled():
-            return "cancelled"
-        return "budget" if time.monotonic() > self.deadline else "done"
+            self.ended = "cancelled"
+        elif time.monotonic() > self.deadline:
+            self.ended = "budget"
+        return self.ended != "done"
 
     def part(self, share: float) -> Control:
         """A control for the first ``share`` of the time left; evaluations are added up by the caller."""

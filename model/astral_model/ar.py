@@ -1,0 +1,290 @@
+"""The ``ar`` engine: the frozen base fills left to right, and a stop rule decides where the hole ended.
+
+One cached context (prefix, suffix), N streams drawn from it in one batch, every possible end of every stream
+a candidate, the best of them read once more by the base (`likelihood`) and ranked (`ranking`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from astral_model.backbone import Backbone, Cache, common_prefix
+from astral_model.engine import Control, Draft, Request
+from astral_model.healing import ForcedBytes, heal
+from astral_model.likelihood import Likelihood
+from astral_model.ranking import Evidence, score
+from astral_model.stop import Cut, Frame, Stream, cuts, has_left
+
+TEMPERATURE = 0.8
+TOP_P = 0.95
+TOP_K = 40
+MIN_STREAMS = 4
+"""Streams drawn even for one candidate: on a CPU four rows cost little more than one."""
+MAX_STREAMS = 12
+READ_LIMIT = 16
+"""Candidates that are read in full; the rest were clearly worse by what their stream said."""
+ATOM_LIMIT = 16
+"""Well-typed atoms of Γ that are read."""
+CONTEXT_STEP = 256
+"""Tokens of context computed between two looks at the control."""
+MIDDLE_OF_TOKEN = -7.0
+"""Stands for log p(end) where a boundary lies inside a token."""
+
+
+class ArEngine:
+    """See the module. Not thread-safe; keeps the last context for the next call on the same file."""
+
+    name = "ar"
+
+    def __init__(self, backbone: Backbone) -> None:
+        self.backbone = backbone
+        self.likelihood = Likelihood(backbone)
+        self._forced = ForcedBytes(backbone.tokenizer.pieces)
+        self._special = backbone.tokenizer.special_ids
+        self._last: Cache | None = None
+
+    # --- the engine's face --------------------------------------------------------------------------------
+
+    def propose(self, request: Request, control: Control) -> list[Draft]:
+        """Fresh candidates, best first."""
+        return self._finish(self.pool(request, control), request, control)
+
+    def repair(
+        self, request: Request, text: str, spans: list[tuple[int, int]], control: Control
+    ) -> list[Draft]:
+        """Keep ``text`` up to the first span and draw the rest again, without what was rejected."""
+        keep = text[: min((start for start, _ in spans), default=0)]
+        rejected = request.rejected | {text}
+        changed = replace(request, rejected=rejected)
+        return self._finish(self.pool(changed, control, keep=keep, warm=True), changed, control)
+
+    def _finish(self, pool: list[Evidence], request: Request, control: Control) -> list[Draft]:
+        ranked = sorted(((score(one), one) for one in pool), key=lambda pair: -pair[0])
+        drafts = [
+            Draft(one.text, value, one.reading.text_tokens, one.evaluations, self.name)
+            for value, one in ranked[: request.candidates]
+        ]
+        for draft in drafts:
+            control.on_draft(draft)
+        return drafts
+
+    # --- candidates ---------------------------------------------------------------------------------------
+
+    def pool(
+        self, request: Request, control: Control, *, keep: str = "", warm: bool = False
+    ) -> list[Evidence]:
+        """All candidates worth ranking, with what the base says of each; [] when stopped too early.
+
+        ``keep``: text that every candidate starts with. ``warm``: no greedy stream.
+        """
+        healed = heal(request.prefix)
+        context = self.context(healed.prefix, request.suffix, control)
+        if context is None:
+            return []
+        frame = Frame(request.before, request.after, request.category, request.indent)
+        count = max(MIN_STREAMS, min(MAX_STREAMS, request.candidates))
+        streams = self._draw(context, healed.forced, keep, count, frame, request, control, warm)
+        texts = self._texts(streams, request, frame, keep)
+        chosen = _most_likely(texts.values(), frame, READ_LIMIT)
+        atoms = _atoms(request, frame, texts)
+        pool = self._read(
+            [cut.text for cut in chosen] + atoms, healed.forced, context, request, frame, control
+        )
+        for evidence, cut in zip(pool, chosen, strict=False):
+            evidence.overlap, evidence.votes, evidence.greedy = cut.overlap, cut.votes, cut.greedy
+            evidence.ended = cut.ended
+            evidence.evaluations += cut.tokens
+        return pool
+
+    def read_texts(self, request: Request, texts: list[str], control: Control) -> list[Evidence]:
+        """What the base says of ``texts``, whoever drew them; [] when stopped before it had a context."""
+        healed = heal(request.prefix)
+        context = self.context(healed.prefix, request.suffix, control) if texts else None
+        if context is None:
+            return []
+        frame = Frame(request.before, request.after, request.category, request.indent)
+        return self._read(texts, healed.forced, context, request, frame, control)
+
+    def _read(
+        self,
+        texts: list[str],
+        forced: str,
+        context: Cache,
+        request: Request,
+        frame: Frame,
+        control: Control,
+    ) -> list[Evidence]:
+        if not texts:
+            return []
+        plain = context.truncated(context.ids.index(self.backbone.tokenizer.fim_suffix))
+        readings = self.likelihood.read(context, plain, forced, texts, request.suffix)
+        control.evaluations += 2 * len(texts)
+        names, typed = frozenset(name.split(".")[0] for name in request.names), frozenset(request.preferred)
+        return [
+            Evidence(
+                text,
+                reading,
+                preferred=text in typed,
+                unknown_names=len(frame.unknown_names(text, names)) if names else 0,
+                leaves=frame.leaves(text),
+                evaluations=2,
+            )
+            for text, reading in zip(texts, readings, strict=True)
+        ]
+
+    def _texts(self, streams: list[Stream], request: Request, frame: Frame, keep: str) -> dict[str, Cut]:
+        """Every admissible end of every stream, by its text."""
+        pieces = self.backbone.tokenizer.pieces
+        found: dict[str, Cut] = {}
+        for index, stream in enumerate(streams):
+            for cut in cuts(stream, request.suffix, pieces):
+                cut.text = _trimmed(keep + cut.text, request)
+                cut.greedy = index == 0
+                old = found.get(cut.text)
+                if old is None:
+                    found[cut.text] = cut
+                else:
+                    _merge(old, cut)
+        return {
+            text: cut for text, cut in found.items() if text not in request.rejected and frame.allows(text)
+        }
+
+    # --- passes -------------------------------------------------------------------------------------------
+
+    def context(self, prefix: str, suffix: str, control: Control) -> Cache | None:
+        """The cached context of ``prefix`` and ``suffix``, reusing the last one; None when stopped."""
+        tokenizer = self.backbone.tokenizer
+        ids = tokenizer.fim_context(
+            tokenizer.encode(prefix) if prefix else [], tokenizer.encode(suffix) if suffix else []
+        )
+        cache = self._last
+        done = common_prefix(ids, cache.ids) if cache is not None else 0
+        while done < len(ids) or cache is None or cache.length != len(ids):
+            if control.stop():
+                return None
+            done = min(done + CONTEXT_STEP, len(ids))
+            cache = self.backbone.context(ids[:done], cache)
+        self._last = cache
+        return cache
+
+    @torch.no_grad()
+    def _draw(
+        self,
+        context: Cache,
+        forced: str,
+        keep: str,
+        count: int,
+        frame: Frame,
+        request: Request,
+        control: Control,
+        warm: bool,
+    ) -> list[Stream]:
+        """Draw ``count`` streams at once: the first greedily (unless ``warm``), the others at random."""
+        base = self.backbone
+        generator = torch.Generator().manual_seed(request.seed)
+        streams = [Stream(forced + keep) for _ in range(count)]
+        owed = [(forced + keep).encode()] * count
+        alive = list(range(count))
+        middle = torch.full((1, 1), base.tokenizer.fim_middle, device=base.device)
+        hidden, past = base.forward(middle, context=context)
+        past = past.rows(torch.zeros(count, dtype=torch.long))
+        logits = base.logits(hidden[:, -1]).expand(count, -1)
+        while not control.stop():
+            control.evaluations += len(alive)
+            kept = self._step(logits, streams, owed, alive, warm, generator)
+            kept = [row for row in kept if self._goes_on(streams[alive[row]], keep, request, frame)]
+            if not kept:
+                break
+            if len(kept) < len(alive):
+                past = past.rows(torch.tensor(kept))
+                alive = [alive[row] for row in kept]
+            last = torch.tensor([[streams[index].tokens[-1]] for index in alive], device=base.device)
+            hidden, past = base.forward(last, context=context, past=past)
+            logits = base.logits(hidden[:, -1])
+        return streams
+
+    def _step(
+        self,
+        logits: Tensor,
+        streams: list[Stream],
+        owed: list[bytes],
+        alive: list[int],
+        warm: bool,
+        generator: torch.Generator,
+    ) -> list[int]:
+        """Choose a token for each living stream; return the rows that go on."""
+        log_probs = logits.log_softmax(-1)
+        ends = log_probs[:, self.likelihood.end_ids].logsumexp(-1).tolist()
+        kept: list[int] = []
+        for row, index in enumerate(alive):
+            stream = streams[index]
+            allowed = torch.tensor(self._forced.allowed(owed[index])) if owed[index] else None
+            token = _choose(log_probs[row], allowed, None if index == 0 and not warm else generator)
+            stream.end_log_probs.append(ends[row])
+            if token in self._special:
+                stream.ended = True
+                continue
+            stream.tokens.append(token)
+            stream.log_probs.append(float(log_probs[row, token]))
+            if owed[index]:
+                owed[index] = self._forced.rest(owed[index], token)
+            kept.append(row)
+        return kept
+
+    def _goes_on(self, stream: Stream, keep: str, request: Request, frame: Frame) -> bool:
+        """Whether drawing more of ``stream`` can still change where it ends."""
+        if len(stream.tokens) >= request.max_tokens:
+            return False
+        text = self.backbone.tokenizer.decode(stream.tokens)[len(stream.forced) :]
+        return not has_left(keep + text, request.suffix, frame)
+
+
+def _choose(log_probs: Tensor, allowed: Tensor | None, generator: torch.Generator | None) -> int:
+    """Greedy without a generator, else nucleus sampling; ``allowed`` restricts the ids."""
+    if allowed is not None:
+        log_probs = log_probs[allowed]
+    if generator is None:
+        place = int(log_probs.argmax())
+    else:
+        values, ids = (log_probs / TEMPERATURE).softmax(-1).topk(min(TOP_K, len(log_probs)))
+        values = values.masked_fill(values.cumsum(0) - values > TOP_P, 0)
+        place = int(ids[torch.multinomial(values, 1, generator=generator)])
+    return int(allowed[place]) if allowed is not None else place
+
+
+def _trimmed(text: str, request: Request) -> str:
+    """Expressions and statements carry no outer white space; a free range keeps every character."""
+    return text if request.category == "any" else text.strip()
+
+
+def _atoms(request: Request, frame: Frame, known: dict[str, Cut]) -> list[str]:
+    """Term search at depth one: well-typed expressions of Γ that no stream came upon."""
+    if request.category != "expression":
+        return []
+    fresh = [atom for atom in request.preferred if atom not in known and atom not in request.rejected]
+    return [atom for atom in fresh[:ATOM_LIMIT] if frame.allows(atom)]
+
+
+def _merge(old: Cut, new: Cut) -> None:
+    """Add the evidence of another stream that passes through the same text."""
+    old.votes += int(not (old.greedy and new.greedy))
+    old.greedy |= new.greedy
+    old.ended |= new.ended
+    old.overlap = max(old.overlap, new.overlap)
+    if new.end_log_prob is not None:
+        old.end_log_prob = max(new.end_log_prob, old.end_log_prob if old.end_log_prob is not None else -99.0)
+
+
+def _most_likely(found: Iterable[Cut], frame: Frame, limit: int) -> list[Cut]:
+    """The ``limit`` best by what their own streams say: p(end) there, and how they repeat the suffix."""
+
+    def cheap(cut: Cut) -> float:
+        end = cut.end_log_prob if cut.end_log_prob is not None else MIDDLE_OF_TOKEN
+        likely = max(end, -14.0) + 0.25 * min(cut.overlap, 40) + cut.log_prob / max(1, cut.tokens)
+        return likely + cut.votes - 6.0 * frame.leaves(cut.text)
+
+    return sorted(found, key=cheap, reverse=True)[:limit]

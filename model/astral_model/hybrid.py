@@ -1,0 +1,146 @@
+"""The engines behind one door, and the ``hybrid`` one: left-to-right drafts and flow drafts in one ranking.
+
+The base reads every candidate, whoever drew it; the denoiser scores every candidate, whoever drew it. What
+either of them finds unlikely sinks: the two fail on different holes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+from astral_model.adapter import Adapter, AdapterError
+from astral_model.ar import ArEngine
+from astral_model.backbone import Backbone
+from astral_model.engine import Control, Draft, Engine, Request
+from astral_model.ranking import Evidence, score
+
+RELEASED = "astral-0.5b"
+AR_SHARE = 0.5
+"""Part of the time left that the left-to-right drafts may take."""
+FLOW_READ_LIMIT = 12
+
+
+class FlowLike(Engine, Protocol):
+    """What `hybrid` needs of the flow engine."""
+
+    def score(self, request: Request, texts: list[str], control: Control) -> list[float]:
+        """Mean pseudo log likelihood a token of each text under the denoiser."""
+        ...
+
+
+class HybridEngine:
+    """Pools the candidates of `ArEngine` and of a flow engine and ranks them by what both models say."""
+
+    name = "hybrid"
+
+    def __init__(self, ar: ArEngine, flow: FlowLike) -> None:
+        self.ar, self.flow = ar, flow
+
+    def propose(self, request: Request, control: Control) -> list[Draft]:
+        """Fresh candidates, best first; each keeps the name of the engine that drew it."""
+        part = control.part(AR_SHARE)
+        pool = self.ar.pool(request, part)
+        control.evaluations += part.evaluations
+        drafts: list[Draft] = []
+        if not control.stop():
+            part = _silent(control)
+            drafts = self.flow.propose(request, part)
+            control.evaluations += part.evaluations
+        return self._ranked(pool, drafts, request, control)
+
+    def repair(
+        self, request: Request, text: str, spans: list[tuple[int, int]], control: Control
+    ) -> list[Draft]:
+        """The flow remasks the spans in place; time permitting, the base draws the rest of the text again."""
+        request = replace(request, rejected=request.rejected | {text})
+        part = _silent(control)
+        drafts = self.flow.repair(request, text, spans, part)
+        control.evaluations += part.evaluations
+        pool: list[Evidence] = []
+        if not control.stop():
+            keep = text[: min((start for start, _ in spans), default=0)]
+            pool = self.ar.pool(request, control, keep=keep, warm=True)
+        return self._ranked(pool, drafts, request, control)
+
+    def _ranked(
+        self, pool: list[Evidence], drafts: list[Draft], request: Request, control: Control
+    ) -> list[Draft]:
+        known = {one.text: one for one in pool}
+        fresh = [draft for draft in drafts if draft.text not in known and draft.text not in request.rejected]
+        read = self.ar.read_texts(request, [draft.text for draft in fresh[:FLOW_READ_LIMIT]], control)
+        for evidence, draft in zip(read, fresh, strict=False):
+            evidence.engine, evidence.evaluations = draft.engine, draft.evaluations
+        pool = pool + read
+        for draft in drafts:
+            if draft.text in known:
+                known[draft.text].votes += 1
+        if pool:
+            for evidence, value in zip(
+                pool, self.flow.score(request, [one.text for one in pool], control), strict=True
+            ):
+                evidence.flow = value
+        ranked = sorted(((score(one), one) for one in pool), key=lambda pair: -pair[0])
+        best = [
+            Draft(one.text, value, one.reading.text_tokens, one.evaluations, one.engine)
+            for value, one in ranked
+        ]
+        if not best:  # the base had no time to read anything: the flow's own order must do
+            best = fresh
+        best = best[: request.candidates]
+        for draft in best:
+            control.on_draft(draft)
+        return best
+
+
+def _silent(control: Control) -> Control:
+    """The same time and cancel, drafts kept back: they are not ranked yet."""
+    return Control(control.deadline, control.cancelled)
+
+
+class Engines:
+    """The engines of one loaded model. ``adapter``: name and hash of what is loaded, '' for none."""
+
+    def __init__(self, backbone: Backbone, adapter: Adapter | None = None, label: str = "") -> None:
+        self.backbone = backbone
+        self.adapter = label
+        ar = ArEngine(backbone)
+        self._engines: dict[str, Engine] = {"ar": ar}
+        if adapter is not None:
+            from astral_model.sampler import FlowEngine
+
+            flow = FlowEngine(backbone, adapter)
+            self._engines |= {"flow": flow, "hybrid": HybridEngine(ar, flow)}
+
+    @classmethod
+    def load(cls, path: Path, adapter: str, cache_dir: Path) -> Engines:
+        """Load the base at ``path`` and the adapter in folder ``adapter`` ('' the released one, 'none' none).
+
+        Raises `CheckpointError` and `AdapterError`. Without a released adapter only ``ar`` is there.
+        """
+        backbone = Backbone.load(path, cache_dir=cache_dir)
+        folder = _adapter_folder(adapter)
+        if folder is None:
+            return cls(backbone)
+        loaded = Adapter.load(folder, backbone.shape, backbone.sha256, backbone.dtype, backbone.device)
+        return cls(backbone, loaded, f"{folder.name} {str(loaded.card['sha256'])[:12]}")
+
+    def get(self, name: str) -> Engine | None:
+        """The engine of that name, None when it needs an adapter that is not loaded."""
+        return self._engines.get(name)
+
+
+def _adapter_folder(adapter: str) -> Path | None:
+    if adapter == "none":
+        return None
+    if adapter:
+        folder = Path(adapter).expanduser()
+        if not (folder / "adapter.json").is_file():
+            raise AdapterError(f"There is no adapter in {folder}.")
+        return folder
+    here = Path(__file__).resolve().parent
+    for root in (here / "adapters", here.parent / "adapters"):  # installed; a checkout
+        if (root / RELEASED / "adapter.json").is_file():
+            return root / RELEASED
+    return None

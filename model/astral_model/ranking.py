@@ -1,0 +1,86 @@
+"""Which candidate comes first: a linear score over what the base says of each text.
+
+The weights were fitted by a listwise softmax (how much of its mass lies on right fills) on development data;
+model/README.md says on which. A score means something only against other scores of the same hole.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from astral_model.likelihood import Reading
+
+UNKNOWN_NAME_PENALTY = 3.0
+"""For each name that is nowhere in Γ, in the file or built in."""
+
+
+@dataclass
+class Evidence:
+    """Everything known about one candidate text."""
+
+    text: str
+    reading: Reading
+    overlap: int = 0
+    """Characters of the suffix that a stream went on with after this text."""
+    votes: int = 0
+    """Streams that pass through this text."""
+    greedy: bool = False
+    ended: bool = False
+    """The model itself ended a stream here."""
+    preferred: bool = False
+    """An expression of Γ whose type fits."""
+    unknown_names: int = 0
+    leaves: bool = False
+    """Starts a new top-level statement although the hole lies inside a block."""
+    flow: float | None = None
+    """The denoiser's mean pseudo log likelihood a token."""
+    engine: str = "ar"
+    evaluations: int = 0
+
+
+WEIGHTS: dict[str, float] = {
+    "end": 1.0,
+    "repeat": 1.0,
+    "suffix": 2.0,
+    "overlap": 0.5,
+    "mean": 1.0,
+    "sum": 0.1,
+    "plain": 0.0,
+    "votes": 0.3,
+    "greedy": 0.3,
+    "ended": 0.5,
+    "empty": -1.0,
+    "leaves": -3.0,
+    "preferred": 0.5,
+    "flow": 0.0,
+}
+
+
+def features(evidence: Evidence) -> dict[str, float]:
+    """The numbers that are weighed, each of the order of one."""
+    reading = evidence.reading
+    tokens = max(1, reading.text_tokens)
+    return {
+        "end": max(reading.end, -16.0) / 4,
+        "repeat": max(reading.repeat, -8.0),
+        "suffix": max(reading.plain_suffix, -8.0),
+        "overlap": math.log1p(min(evidence.overlap, 60)),
+        "mean": reading.text / tokens,
+        "sum": reading.text / 10,
+        "plain": (reading.text - reading.plain_text) / tokens,
+        "votes": math.log1p(evidence.votes),
+        "greedy": float(evidence.greedy),
+        "ended": float(evidence.ended),
+        "empty": float(not evidence.text.strip()),
+        "leaves": float(evidence.leaves),
+        "preferred": float(evidence.preferred),
+        "flow": max(evidence.flow, -8.0) if evidence.flow is not None else 0.0,
+    }
+
+
+def score(evidence: Evidence, weights: dict[str, float] = WEIGHTS) -> float:
+    """Higher is better; comparable within one hole."""
+    found = features(evidence)
+    total = sum(weights[name] * found[name] for name in weights)
+    return total - UNKNOWN_NAME_PENALTY * evidence.unknown_names
