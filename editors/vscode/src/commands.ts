@@ -9,6 +9,7 @@ import {
   type Middleware,
 } from "vscode-languageclient/node";
 import { SECTION } from "./environment";
+import type { Explanations } from "./explanations";
 import { choose, type Candidate, type FilledDocument, type PreviewMode } from "./preview";
 import { COMMAND, isFills, type Fills, type Target } from "./protocol";
 
@@ -20,15 +21,20 @@ type Work<T> = (client: LanguageClient, editor: vscode.TextEditor) => Promise<T>
 
 export class Commands {
   constructor(
-    private readonly client: () => LanguageClient | undefined,
+    private readonly client: () => Promise<LanguageClient | undefined>,
     private readonly filled: FilledDocument,
+    private readonly explanations: Explanations,
+    /** Directory of the verdict icons. */
+    private readonly icons: vscode.Uri,
   ) {}
 
   /** A "Fill" lens or action of the server opens the list here instead of inserting at once. */
   readonly middleware: Middleware = {
     executeCommand: (command, args, next) => {
-      if (command !== COMMAND.fillHole) return next(command, args);
-      return this.withEditor((client, editor) => this.fill(client, editor, (args[0] ?? {}) as Target));
+      const where = (args[0] ?? {}) as Target;
+      if (command === COMMAND.fillHole) return this.withEditor((client, editor) => this.fill(client, editor, where));
+      if (command === COMMAND.explainRejected) return this.withEditor((client) => this.explain(client, where));
+      return next(command, args);
     },
   };
 
@@ -42,7 +48,7 @@ export class Commands {
     add("fillFunction", (client, editor) => ask(client, COMMAND.fillFunction, at(editor)));
     add("fillFile", (client, editor) => ask(client, COMMAND.fillFile, { uri: uriOf(editor) }));
     add("makeHole", (client, editor) => ask(client, COMMAND.makeHole, selected(editor)));
-    add("explainRejected", (client, editor) => ask(client, COMMAND.explainRejected, at(editor)));
+    add("explainRejected", (client, editor) => this.explain(client, at(editor)));
     add("nextHole", (client, editor) => step(client, editor, COMMAND.nextHole));
     add("previousHole", (client, editor) => step(client, editor, COMMAND.previousHole));
     add("listHoles", listHoles);
@@ -50,8 +56,8 @@ export class Commands {
 
   // Runs with the server and the active Python editor, and shows what went wrong.
   private async withEditor<T>(work: Work<T>): Promise<T | undefined> {
-    const client = this.client();
     const editor = vscode.window.activeTextEditor;
+    const client = await this.client();
     if (!client) {
       const restart = "Restart Server";
       const answer = await vscode.window.showWarningMessage("The Astral server is not running.", restart);
@@ -81,13 +87,16 @@ export class Commands {
       }
       const answer = await this.show(client, editor, found);
       if (answer?.kind === "accept") return insert(client, answer.candidate as Choice);
-      if (answer?.kind === "explain") {
-        await ask(client, COMMAND.explainRejected, found.fills[0]?.argument ?? where);
-        return;
-      }
+      if (answer?.kind === "explain") return this.explain(client, found.fills[0]?.argument ?? where);
       if (answer === undefined) return;
       again = true;
     }
+  }
+
+  private async explain(client: LanguageClient, where: Target): Promise<void> {
+    const answer = await ask(client, COMMAND.explainRejected, { ...where, show: false });
+    const text = (answer as { text?: unknown } | null)?.text;
+    if (typeof text === "string") await this.explanations.show(text);
   }
 
   private async show(client: LanguageClient, editor: vscode.TextEditor, found: Fills): ReturnType<typeof choose> {
@@ -102,7 +111,7 @@ export class Commands {
     );
     const expected = found.expectedType ? `expected ${found.expectedType}` : found.hole.kind;
     const mode = vscode.workspace.getConfiguration(SECTION, document.uri).get<PreviewMode>("preview", "diff");
-    return choose({ editor, range, title: `Fill hole: ${expected}`, candidates, mode }, this.filled);
+    return choose({ editor, range, title: `Fill hole: ${expected}`, candidates, mode, icons: this.icons }, this.filled);
   }
 }
 
@@ -166,7 +175,7 @@ async function listHoles(client: LanguageClient, editor: vscode.TextEditor): Pro
   const items = (Array.isArray(holes) ? holes : []).flatMap((hole: Record<string, unknown>): HoleItem[] => {
     const range = rangeOf(client, hole);
     if (!range) return [];
-    const expected = typeof hole["expected"] === "string" ? hole["expected"] : String(hole["kind"] ?? "");
+    const expected = typeof hole["expectedType"] === "string" ? hole["expectedType"] : String(hole["kind"] ?? "");
     const label = editor.document.lineAt(range.start.line).text.trim();
     return [{ label, description: `line ${range.start.line + 1}`, detail: expected, range }];
   });

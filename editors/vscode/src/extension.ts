@@ -6,6 +6,7 @@ import type { ServerStatus } from "./core/status";
 import { Commands } from "./commands";
 import { printDebugInformation } from "./debugInformation";
 import { SECTION } from "./environment";
+import { Explanations } from "./explanations";
 import { installServer, offerInstall, removeServer } from "./installer";
 import { FilledDocument } from "./preview";
 import { onActivePythonChanged } from "./pythonExtension";
@@ -18,7 +19,9 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
   const log = vscode.window.createOutputChannel("Astral", { log: true });
   const trace = vscode.window.createOutputChannel("Astral Trace", { log: true });
   const filled = new FilledDocument();
-  const commands: Commands = new Commands(() => current.client, filled);
+  const explanations = new Explanations();
+  const icons = vscode.Uri.joinPath(context.extensionUri, "media", "verdict");
+  const commands: Commands = new Commands(() => current.ready(), filled, explanations, icons);
   const status = new StatusBar(() => current);
   const prepare = (client: LanguageClient): void => {
     status.update(undefined);
@@ -26,7 +29,7 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
   };
   const current: Session = new Session(context, log, trace, commands.middleware, prepare);
   session = current;
-  context.subscriptions.push(log, trace, filled, status, current);
+  context.subscriptions.push(log, trace, filled, explanations, status, current);
   context.subscriptions.push(current.onDidChange(() => status.draw()));
 
   const register = (name: string, run: () => unknown): void => {

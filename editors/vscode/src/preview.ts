@@ -63,7 +63,7 @@ class DiffPreview implements Shown {
     const name = vscode.workspace.asRelativePath(document.uri);
     const options: vscode.TextDocumentShowOptions = {
       preserveFocus: true,
-      preview: true,
+      preview: false, // a preview tab could take the place of the document's own and so close the document
       selection: new vscode.Range(this.range.start, this.range.start),
       ...(this.editor.viewColumn === undefined ? {} : { viewColumn: this.editor.viewColumn }),
     };
@@ -73,11 +73,31 @@ class DiffPreview implements Shown {
   }
 
   async close(): Promise<void> {
+    if (!this.opening) return;
     await this.opening; // a person may be faster than the diff editor
-    const tabs = vscode.window.tabGroups.all.flatMap((group) => group.tabs);
-    const ours = tabs.filter(({ input }) => input instanceof vscode.TabInputTextDiff && input.modified.scheme === SCHEME);
+    const ours = await openedTabs();
     if (ours.length > 0) await vscode.window.tabGroups.close(ours, true);
   }
+}
+
+const TAB_WAIT_MS = 2_000;
+
+// The extension host learns of a tab some time after the command that opened it has returned.
+async function openedTabs(): Promise<vscode.Tab[]> {
+  const find = (): vscode.Tab[] =>
+    vscode.window.tabGroups.all
+      .flatMap((group) => group.tabs)
+      .filter(({ input }) => input instanceof vscode.TabInputTextDiff && input.modified.scheme === SCHEME);
+  if (find().length > 0) return find();
+  return new Promise((resolve) => {
+    const done = (): void => {
+      clearTimeout(late);
+      listening.dispose();
+      resolve(find());
+    };
+    const listening = vscode.window.tabGroups.onDidChangeTabs(() => find().length > 0 && done());
+    const late = setTimeout(done, TAB_WAIT_MS);
+  });
 }
 
 // A decoration is one line high: further lines of a fill are counted, not shown.
@@ -114,14 +134,13 @@ interface Item extends vscode.QuickPickItem {
   candidate: Candidate;
 }
 
-function item(candidate: Candidate): Item {
-  const { icon, colour, label, description, detail } = row(candidate);
+function item(candidate: Candidate, icons: vscode.Uri): Item {
+  const { icon, label, description, detail } = row(candidate);
   return {
     label,
     description,
     ...(detail === undefined ? {} : { detail }),
-    iconPath: new vscode.ThemeIcon(icon, new vscode.ThemeColor(colour)),
-    alwaysShow: false,
+    iconPath: vscode.Uri.joinPath(icons, `${icon}.svg`),
     candidate,
   };
 }
@@ -133,6 +152,8 @@ export interface Question {
   title: string;
   candidates: Candidate[];
   mode: PreviewMode;
+  /** Directory of the verdict icons (list entries do not show a theme icon's colour). */
+  icons: vscode.Uri;
 }
 
 export type Answer = { kind: "accept"; candidate: Candidate } | { kind: "refill" } | { kind: "explain" } | undefined;
@@ -160,7 +181,7 @@ function ask(question: Question, shown: Shown): Promise<Answer> {
   pick.title = question.title;
   pick.placeholder = "Enter inserts the fill, Escape leaves the hole";
   pick.matchOnDescription = true;
-  pick.items = question.candidates.map(item);
+  pick.items = question.candidates.map((candidate) => item(candidate, question.icons));
   pick.buttons = [REFILL, EXPLAIN];
   return new Promise<Answer>((resolve) => {
     const done = (answer: Answer): void => {

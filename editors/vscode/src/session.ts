@@ -49,6 +49,12 @@ export class Session implements vscode.Disposable {
     return this.currentState === "running" ? this.current : undefined;
   }
 
+  /** The client once what was begun is done: a person who asks while the server starts does not have to ask again. */
+  async ready(): Promise<LanguageClient | undefined> {
+    await this.queue;
+    return this.client;
+  }
+
   get state(): SessionState {
     return this.currentState;
   }

@@ -10,17 +10,17 @@ function fill(text: string, verdicts: Partial<Judged["verdicts"]>, verified = fa
 test("a verified fill has the pass icon and nothing to explain", () => {
   const shown = row(fill("x + 1", { tests: { status: "passed", count: 3 } }, true));
   assert.deepEqual(shown, {
-    icon: "pass-filled", colour: "testing.iconPassed", label: "x + 1", description: "types ✓ · tests ✓ 3", detail: undefined,
+    icon: "verified", label: "x + 1", description: "types ✓ · tests ✓ 3", detail: undefined,
   });
 });
 
 test("all passed but not called verified is not shown as verified", () => {
-  assert.equal(row(fill("x", {})).icon, "question");
+  assert.equal(row(fill("x", {})).icon, "open");
 });
 
 test("a refused fill says why, even if something calls it verified", () => {
   const shown = row(fill("x", { types: { status: "failed", detail: "int is not str" }, tests: { status: "not_run", detail: "types failed" } }, true));
-  assert.equal(shown.icon, "error");
+  assert.equal(shown.icon, "refused");
   assert.equal(shown.description, "types ✗ · tests –");
   assert.equal(shown.detail, "types failed: int is not str; tests not run: types failed");
 });

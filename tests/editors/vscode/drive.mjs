@@ -128,37 +128,46 @@ export class Editor {
     if (this.home && existsSync(this.home)) rmSync(this.home, { recursive: true, force: true, maxRetries: 5 });
   }
 
-  /** Runs a command of the palette by its full title. */
-  async command(title) {
-    await this.page.keyboard.press("F1");
+  /** Types into quick input after `key` opened it; tries again when a change of focus closed it meanwhile. */
+  async #quickInput(key, text, rowText) {
     const input = this.page.locator(".quick-input-widget input.input");
-    await input.waitFor({ state: "visible" });
-    await input.fill(`>${title}`);
-    const row = this.page.locator(".quick-input-list .monaco-list-row").filter({ hasText: title }).first();
-    await row.waitFor({ state: "visible", timeout: 15_000 });
-    await row.click();
+    const row = this.page.locator(".quick-input-list .monaco-list-row.focused").filter({ hasText: rowText });
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await this.page.keyboard.press(key);
+        await input.fill(text, { timeout: 5_000 });
+        if (rowText) await row.waitFor({ state: "visible", timeout: 5_000 });
+        await input.press("Enter", { timeout: 5_000 });
+        return;
+      } catch (error) {
+        if (attempt === 4) throw error;
+        await this.page.keyboard.press("Escape");
+      }
+    }
   }
 
-  /** Opens a file of the folder and waits for its text. */
-  async openFile(name) {
-    await this.page.keyboard.press("Control+P");
-    const input = this.page.locator(".quick-input-widget input.input");
-    await input.waitFor({ state: "visible" });
-    await input.fill(name);
-    await this.page.locator(".quick-input-list .monaco-list-row").filter({ hasText: name.split("/").at(-1) }).first().waitFor();
-    await this.page.keyboard.press("Enter");
-    await this.page.locator(".tab.active").filter({ hasText: name.split("/").at(-1) }).waitFor();
+  /** Runs a command of the palette by its full title. */
+  async command(title) {
+    await this.#quickInput("F1", `>${title}`, title);
+  }
+
+  /** Opens a file of the folder through the explorer (quick open needs ripgrep) and waits for its text. */
+  async openFile(path) {
+    const names = path.split("/");
+    const file = names.pop();
+    const row = (name) => this.page.locator(`.explorer-folders-view .monaco-list-row[aria-label^="${name}"]`).first();
+    for (const name of names) {
+      if ((await row(name).getAttribute("aria-expanded")) !== "true") await row(name).click();
+    }
+    await row(file).dblclick();
+    await this.page.locator(".tab.active").filter({ hasText: file }).waitFor();
     await this.page.locator(".editor-instance .view-lines").first().waitFor();
   }
 
   /** Puts the cursor at a 1-based line and column. */
   async goTo(line, column) {
-    await this.page.keyboard.press("Control+G");
-    const input = this.page.locator(".quick-input-widget input.input");
-    await input.waitFor({ state: "visible" });
-    await input.fill(`:${line}:${column}`);
-    await this.page.keyboard.press("Enter");
-    await input.waitFor({ state: "hidden" });
+    await this.#quickInput("Control+G", `:${line}:${column}`, "");
+    await this.page.locator(".statusbar-item").filter({ hasText: `Ln ${line}, Col ${column}` }).waitFor();
   }
 
   /** The entries of the open list, as text. */

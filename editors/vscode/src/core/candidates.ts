@@ -20,9 +20,8 @@ export interface Judged {
 }
 
 export interface Row {
-  icon: string;
-  /** Theme colour of the icon. */
-  colour: string;
+  /** Name of an icon in media/verdict. */
+  icon: "verified" | "refused" | "open";
   label: string;
   description: string;
   detail: string | undefined;
@@ -67,10 +66,6 @@ function why(fill: Judged): string | undefined {
 }
 
 export function row(fill: Judged): Row {
-  const [icon, colour] = refused(fill)
-    ? ["error", "testing.iconFailed"]
-    : fill.verified
-      ? ["pass-filled", "testing.iconPassed"]
-      : ["question", "testing.iconUnset"];
-  return { icon, colour, label: oneLine(fill.text), description: marks(fill.verdicts), detail: why(fill) };
+  const icon = refused(fill) ? "refused" : fill.verified ? "verified" : "open";
+  return { icon, label: oneLine(fill.text), description: marks(fill.verdicts), detail: why(fill) };
 }

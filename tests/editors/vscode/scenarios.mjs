@@ -1,0 +1,333 @@
+// End to end in real VS Code. usage: node scenarios.mjs NAME [SCREENSHOT_DIRECTORY]
+//
+// Exits with 0 when the scenario held; prints one JSON line with what was measured. PYTHON names the interpreter
+// that has the server's dependencies.
+
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Editor, ROOT, until } from "./drive.mjs";
+
+const PYTHON = process.env.PYTHON;
+const SERVER = join(ROOT, "tests", "editors", "vscode", "scripted_server.py");
+const PATHS = { PYTHONPATH: [ROOT, join(ROOT, "model")].join(":") };
+
+const SHOP = `from dataclasses import dataclass
+
+
+@dataclass
+class Order:
+    name: str
+    price: float
+
+
+def total(orders: list[Order]) -> float:
+    """The sum of all prices. 😀"""
+    return ...
+
+
+def cheapest(orders: list[Order]) -> Order:
+    """The order with the lowest price."""
+    raise NotImplementedError
+`;
+
+const SCRIPT = {
+  total: [
+    { text: "sum(order.price for order in orders)", count: 2 },
+    { text: "sum(map(Order.price, orders))", types: "failed", tests: "not_run", detail: '"float" not callable' },
+    { text: "0.0", tests: "failed", detail: "test_total: assert 0.0 == 3.5" },
+  ],
+  cheapest: [{ text: "best = orders[0]\n    for order in orders:\n        if order.price < best.price:\n            best = order\n    return best", count: 1 }],
+};
+
+/** A folder with one file and a scripted server for it. */
+function workspace({ script = SCRIPT, files = { "shop.py": SHOP } } = {}) {
+  const home = mkdtempSync(join(tmpdir(), "astral-ws-"));
+  const folder = join(home, "shop");
+  for (const [name, text] of Object.entries(files)) {
+    mkdirSync(join(folder, name, ".."), { recursive: true });
+    writeFileSync(join(folder, name), text);
+  }
+  const log = join(home, "log.jsonl");
+  writeFileSync(join(home, "script.json"), JSON.stringify(script));
+  writeFileSync(log, "");
+  return {
+    folder,
+    server: [PYTHON, SERVER, join(home, "script.json"), log],
+    events: () => readFileSync(log, "utf8").split("\n").filter(Boolean).map((line) => JSON.parse(line)),
+    remove: () => rmSync(home, { recursive: true, force: true }),
+  };
+}
+
+async function withEditor(space, options, use) {
+  const settings = { "astral-lsp.path": space.server, ...options.settings };
+  const editor = await Editor.open({ folder: space.folder, env: PATHS, ...options, settings });
+  try {
+    return await use(editor);
+  } catch (error) {
+    if (process.argv[3]) await editor.screenshot(join(process.argv[3], "failure.png")).catch(() => undefined);
+    throw error;
+  } finally {
+    await editor.close();
+    space.remove();
+  }
+}
+
+/** Opens shop.py with the server running and the cursor on the hole of \`total\`. */
+async function onFirstHole(editor) {
+  await editor.openFile("shop.py");
+  await editor.status(/^\s*Astral\s*$/);
+  await editor.page.locator(".squiggly-hint").first().waitFor({ timeout: 30_000 });
+  await editor.goTo(12, 13);
+}
+
+const list = ".quick-input-list .monaco-list-row";
+
+async function fillHole(editor) {
+  await editor.page.keyboard.press("Control+Alt+Space");
+  await editor.page.locator(list).filter({ hasText: "sum(order.price" }).waitFor({ timeout: 30_000 });
+}
+
+/** The list and the diff are gone, and the cursor is in the file again. */
+async function backInFile(editor) {
+  await editor.page.locator(".quick-input-widget").waitFor({ state: "hidden" });
+  await until("the diff to close", async () => (await diffEditors(editor).count()) === 0);
+  await editor.page.locator(".tab.active").filter({ hasText: /^shop\.py$/ }).waitFor();
+  await editor.page.locator(".editor-instance .monaco-editor.focused").waitFor();
+}
+
+async function leaveList(editor) {
+  await editor.page.keyboard.press("Escape");
+  await backInFile(editor);
+}
+
+function diffEditors(editor) {
+  return editor.page.locator(".monaco-diff-editor");
+}
+
+const plain = (texts) => texts.join("\n").replace(/\u00a0/g, " "); // the editor draws spaces as no-break spaces
+
+async function modifiedText(editor) {
+  return plain(await editor.page.locator(".monaco-diff-editor .modified .view-lines").allInnerTexts());
+}
+
+const scenarios = {
+  /** Diagnostic, list, diff that follows the list, Enter. */
+  async accept() {
+    return withEditor(workspace(), {}, async (editor) => {
+      const started = Date.now();
+      await onFirstHole(editor);
+      const ready = Date.now() - started;
+      await fillHole(editor);
+      const rows = await editor.rows();
+      assert.equal(rows.length, 3);
+      assert.match(rows[0], /sum\(order\.price for order in orders\).*types ✓ · tests ✓ 2/);
+      assert.match(rows.join("\n"), /types ✗ · tests –.*"float" not callable/);
+      await until("the diff", async () => (await modifiedText(editor)).includes("sum(order.price for order in orders)"));
+      await editor.page.keyboard.press("ArrowDown");
+      await until("the second diff", async () => (await modifiedText(editor)).includes("sum(map(Order.price"));
+      await editor.page.keyboard.press("ArrowUp");
+      await until("the first diff again", async () => (await modifiedText(editor)).includes("sum(order.price for"));
+      await editor.page.keyboard.press("Enter");
+      await until("the diff to close", async () => (await diffEditors(editor).count()) === 0);
+      await until("the buffer", async () => (await editor.page.locator(".view-lines").first().innerText()).includes("sum("));
+      const text = await editor.saved("shop.py");
+      assert.equal(text, SHOP.replace("return ...", "return sum(order.price for order in orders)"));
+      return { readyMs: ready };
+    });
+  },
+
+  /** Escape leaves the file and the windows as they were. */
+  async cancel() {
+    return withEditor(workspace(), {}, async (editor) => {
+      await onFirstHole(editor);
+      await fillHole(editor);
+      await until("the diff", async () => (await diffEditors(editor).count()) === 1);
+      await leaveList(editor);
+      assert.equal(await editor.page.locator(".tab").count(), 1);
+      assert.equal(await editor.page.locator(".tab.dirty").count(), 0);
+      await editor.page.keyboard.type("x"); // the cursor is where it was
+      await editor.page.locator(".tab.dirty").waitFor();
+      assert.match(await editor.saved("shop.py"), /return \.x\.\.\n/);
+      return {};
+    });
+  },
+
+  /** A multi-line fill of a body, reached with the next-hole key, shown as ghost text. */
+  async body() {
+    return withEditor(workspace(), { settings: { "astral-lsp.preview": "inline" } }, async (editor) => {
+      await onFirstHole(editor);
+      await editor.page.keyboard.press("Control+F8");
+      await editor.page.locator(".statusbar-item").filter({ hasText: /Ln 17, Col \d+ \(25 selected\)/ }).waitFor();
+      await editor.page.keyboard.press("Control+Alt+Space");
+      await editor.page.locator(list).filter({ hasText: "best = orders[0] … +4 lines" }).waitFor({ timeout: 30_000 });
+      assert.equal(await diffEditors(editor).count(), 0);
+      await editor.page.keyboard.press("Enter");
+      await until("the buffer", async () => (await editor.page.locator(".view-lines").first().innerText()).includes("best"));
+      const text = await editor.saved("shop.py");
+      assert.equal(text, SHOP.replace("raise NotImplementedError", SCRIPT.cheapest[0].text));
+      return {};
+    });
+  },
+
+  /** The code lens and the light bulb. */
+  async lens() {
+    return withEditor(workspace(), {}, async (editor) => {
+      await onFirstHole(editor);
+      const lens = editor.page.locator(".codelens-decoration a").first();
+      await lens.waitFor({ timeout: 30_000 });
+      await lens.click();
+      await editor.page.locator(list).filter({ hasText: "sum(order.price" }).waitFor({ timeout: 30_000 });
+      await leaveList(editor);
+      await editor.goTo(12, 13);
+      await editor.page.keyboard.press("Control+.");
+      const action = editor.page.locator(".action-widget .monaco-list-row.focused").filter({ hasText: /types ✓ · tests ✓ 2/ });
+      await action.waitFor({ timeout: 30_000 });
+      await editor.page.keyboard.press("Enter");
+      await until("the buffer", async () => (await editor.page.locator(".view-lines").first().innerText()).includes("sum("));
+      assert.match(await editor.saved("shop.py"), /return sum\(order\.price for order in orders\)\n/);
+      return {};
+    });
+  },
+
+  /** All holes of a file in one edit that one undo takes back. */
+  async file() {
+    return withEditor(workspace(), {}, async (editor) => {
+      await onFirstHole(editor);
+      await editor.command("Astral: Fill All Holes in File");
+      await editor.notification(/filled 2 of 2 holes, 2 verified/);
+      const filled = await editor.saved("shop.py");
+      assert.ok(filled.includes("sum(order.price") && filled.includes("return best"));
+      await editor.page.locator(".editor-instance").first().click();
+      await editor.page.keyboard.press("Control+Z");
+      await until("the undo", async () => (await editor.page.locator(".tab.dirty").count()) === 1);
+      assert.equal(await editor.saved("shop.py"), SHOP);
+      return {};
+    });
+  },
+
+  /** A selection becomes a hole; a hole's rejected candidates are explained. */
+  async selection() {
+    const text = SHOP.replace("return ...", "return 0.0 + 1.0");
+    const script = { ...SCRIPT };
+    return withEditor(workspace({ files: { "shop.py": text }, script }), {}, async (editor) => {
+      await editor.openFile("shop.py");
+      await editor.status(/^\s*Astral\s*$/);
+      await editor.goTo(12, 12);
+      await editor.page.keyboard.press("Shift+End");
+      await editor.page.keyboard.press("Control+Alt+Shift+Space");
+      await editor.page.locator(list).filter({ hasText: "sum(order.price" }).waitFor({ timeout: 30_000 });
+      await leaveList(editor);
+      await editor.goTo(12, 12);
+      await editor.page.keyboard.press("Shift+End");
+      await editor.command("Astral: Make Hole from Selection");
+      await until("the buffer", async () => (await editor.page.locator(".view-lines").first().innerText()).includes("..."));
+      assert.equal(await editor.saved("shop.py"), SHOP);
+      await editor.goTo(12, 13);
+      await fillHole(editor);
+      await leaveList(editor);
+      await editor.command("Astral: Explain Rejected Candidates");
+      await editor.page.locator(".tab").filter({ hasText: /Rejected candidates/ }).waitFor({ timeout: 30_000 });
+      return {};
+    });
+  },
+
+  /** Restricted mode: the workspace's server and interpreter are not started, tests are not run; then trust. */
+  async trust() {
+    const evil = "#!/bin/sh\ntouch \"$(dirname \"$0\")/was-run\"\nexec python3 \"$@\"\n";
+    const space = workspace();
+    mkdirSync(join(space.folder, ".vscode"));
+    mkdirSync(join(space.folder, ".venv", "bin"), { recursive: true });
+    writeFileSync(join(space.folder, ".venv", "bin", "python"), evil, { mode: 0o755 });
+    writeFileSync(join(space.folder, "evil"), evil, { mode: 0o755 });
+    const hostile = { "astral-lsp.path": [join(space.folder, "evil")], "astral-lsp.interpreter": join(space.folder, "evil") };
+    writeFileSync(join(space.folder, ".vscode", "settings.json"), JSON.stringify(hostile));
+    const ran = () => existsSync(join(space.folder, "was-run")) || existsSync(join(space.folder, ".venv", "bin", "was-run"));
+    return withEditor(space, { trust: "on" }, async (editor) => {
+      await editor.page.getByText("No, I don't trust the authors").click();
+      await editor.openFile("shop.py");
+      await editor.status(/restricted/);
+      await editor.goTo(12, 13);
+      await fillHole(editor);
+      assert.match((await editor.rows())[0], /types ✓ · tests –.*untrusted workspace/);
+      await leaveList(editor); // at once: the diff may only be opening
+      assert.equal(ran(), false, "a program of an untrusted workspace was run");
+      assert.equal(space.events().find(({ event }) => event === "start").trusted, false);
+
+      // the workspace's own settings are harmless from here on: what is tested is that trust reaches the server
+      writeFileSync(join(space.folder, ".vscode", "settings.json"), "{}");
+      await editor.command("Workspaces: Manage Workspace Trust");
+      await editor.page.getByRole("button", { name: "Trust", exact: true }).first().click();
+      await until("trust to reach the server", () => space.events().some(({ event, trusted }) => event !== "fill" && trusted === true));
+      await editor.openFile("shop.py");
+      await editor.status(/^\s*Astral\s*$/);
+      return {};
+    });
+  },
+
+  /** Settings reach the server without a restart, defaults do not reach it, restart works, the server may die. */
+  async life() {
+    const pyproject = "[tool.astral-lsp.fill]\nengine = 'hybrid'\n";
+    const space = workspace({ files: { "shop.py": SHOP, "pyproject.toml": pyproject } });
+    return withEditor(space, { settings: { "astral-lsp.fill.candidates": 2 } }, async (editor) => {
+      await onFirstHole(editor);
+      await fillHole(editor);
+      await leaveList(editor);
+      assert.equal(space.events().find(({ event }) => event === "start").engine, "hybrid", "a default hid pyproject.toml");
+      mkdirSync(join(space.folder, ".vscode"));
+      writeFileSync(join(space.folder, ".vscode", "settings.json"), JSON.stringify({ "astral-lsp.fill.candidates": 7 }));
+      await until("the new setting", () => space.events().some(({ event, candidates }) => event === "configure" && candidates === 7));
+
+      const starts = () => space.events().filter(({ event }) => event === "start").length;
+      assert.equal(starts(), 1);
+      await editor.command("Astral: Restart Server");
+      await until("the old server to close", () => space.events().some(({ event }) => event === "close"));
+      await editor.goTo(12, 13);
+      await fillHole(editor); // it may still be starting: the command waits
+      await leaveList(editor);
+      assert.equal(starts(), 2);
+
+      await editor.command("Astral: Print Debug Information");
+      await editor.page.locator(".tab.active").filter({ hasText: /Untitled|Astral debug/ }).waitFor();
+      await until("the debug information", async () => /server from: setting/.test(plain(await editor.page.locator(".view-lines").allInnerTexts())));
+      return {};
+    });
+  },
+
+  /** No server: the offer; an installation that fails says why and leaves nothing; the item says so. */
+  async install() {
+    const space = workspace();
+    const bare = join(space.folder, "..", "bare");
+    execFileSync(PYTHON, ["-m", "venv", "--without-pip", bare]);
+    const settings = {
+      "astral-lsp.path": [],
+      "astral-lsp.interpreter": join(bare, "bin", "python"),
+      "astral-lsp.install.requirement": "astral-lsp-that-does-not-exist",
+      "astral-lsp.install.pipArguments": ["--no-index"],
+    };
+    return withEditor(space, { settings, env: { PYTHONPATH: "", PYTHONNOUSERSITE: "1" } }, async (editor) => {
+      await editor.openFile("shop.py");
+      await editor.status(/not installed/);
+      await editor.notification(/Install it into a private environment\?/);
+      await editor.page.getByRole("button", { name: "Install", exact: true }).click();
+      const message = await editor.notification(/Installing .* failed/, 120_000);
+      assert.match(message, /No matching distribution found for astral-lsp-that-does-not-exist/);
+      const storage = join(editor.home, "data", "User", "globalStorage", "astral-lsp.astral-lsp", "server");
+      assert.equal(existsSync(storage), false);
+      await editor.status(/not installed/);
+      return {};
+    });
+  },
+};
+
+const name = process.argv[2];
+const run = scenarios[name];
+if (!run) {
+  console.error(`usage: node scenarios.mjs ${Object.keys(scenarios).join("|")} [SCREENSHOT_DIRECTORY]`);
+  process.exit(2);
+}
+const started = Date.now();
+const measured = await run();
+console.log(JSON.stringify({ scenario: name, ok: true, totalMs: Date.now() - started, ...measured }));

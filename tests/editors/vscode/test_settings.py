@@ -1,0 +1,87 @@
+"""The extension's settings are those of `astral_lsp.config.Settings`: same types, choices and defaults."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import msgspec
+import pytest
+
+from astral_lsp.config import Settings, merge
+
+EXTENSION = Path(__file__).parents[3] / "editors" / "vscode"
+MANIFEST: dict[str, Any] = json.loads((EXTENSION / "package.json").read_text("utf-8"))
+SECTION = "astral-lsp."
+CLIENT_ONLY = ("path", "install.", "preview", "trace.")
+NOT_IN_THE_EDITOR = ("trusted",)  # VS Code's workspace trust decides it
+JSON_TYPES = {bool: "boolean", int: "integer", float: "number", str: "string"}
+
+
+def declared() -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for group in MANIFEST["contributes"]["configuration"]:
+        for key, value in group["properties"].items():
+            found[key.removeprefix(SECTION)] = value
+    return {key: value for key, value in found.items() if not key.startswith(CLIENT_ONLY)}
+
+
+def fields(struct: type[msgspec.Struct], prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """(dotted camelCase key, annotation, default) of every leaf."""
+    for field in msgspec.structs.fields(struct):
+        key = prefix + field.encode_name
+        if isinstance(field.type, type) and issubclass(field.type, msgspec.Struct):
+            yield from fields(field.type, key + ".")
+        elif key not in NOT_IN_THE_EDITOR:
+            yield key, field.type, field.default
+
+
+def test_same_keys() -> None:
+    assert set(declared()) == {key for key, _, _ in fields(Settings)}
+
+
+@pytest.mark.parametrize(("key", "annotation", "default"), list(fields(Settings)))
+def test_same_type_and_default(key: str, annotation: Any, default: Any) -> None:
+    setting = declared()[key]
+    assert setting["default"] == default
+    if get_origin(annotation) is Literal:
+        assert set(setting["enum"]) == set(get_args(annotation))
+    else:
+        assert setting["type"] == JSON_TYPES[annotation]
+
+
+def test_the_server_takes_every_default() -> None:
+    nested: dict[str, Any] = {}
+    for key, setting in declared().items():
+        *path, last = key.split(".")
+        table = nested
+        for part in path:
+            table = table.setdefault(part, {})
+        table[last] = setting["default"]
+    assert merge(Settings(), nested) == Settings()
+
+
+def test_what_runs_programs_is_restricted() -> None:
+    restricted = set(MANIFEST["capabilities"]["untrustedWorkspaces"]["restrictedConfigurations"])
+    names = {"path", "interpreter", "install.requirement", "install.pipArguments"}
+    names |= {"model.base", "model.adapter", "verify.tests.sandbox"}
+    assert {SECTION + name for name in names} == restricted
+    assert MANIFEST["capabilities"]["untrustedWorkspaces"]["supported"] == "limited"
+
+
+def test_every_command_is_registered() -> None:
+    source = "".join(path.read_text("utf-8") for path in sorted((EXTENSION / "src").glob("*.ts")))
+    registered = set(re.findall(r'\b(?:register|add)\("(\w+)"', source))
+    assert {SECTION + name for name in registered} == {
+        c["command"] for c in MANIFEST["contributes"]["commands"]
+    }
+    bound = {binding["command"] for binding in MANIFEST["contributes"]["keybindings"]}
+    assert bound <= {SECTION + name for name in registered}
+
+
+def test_the_lockfile_names_no_registry() -> None:
+    lock = json.loads((EXTENSION / "package-lock.json").read_text("utf-8"))
+    assert not [name for name, package in lock["packages"].items() if "resolved" in package]
