@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -69,6 +69,7 @@ class AstralServer(LanguageServer):
         self.temporary: list[Path] = []
         """Directories of ours to remove at the end."""
         self._known: dict[str, Known] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
 
     # --- life --------------------------------------------------------------------------------------------
 
@@ -275,6 +276,17 @@ class AstralServer(LanguageServer):
     def say(self, sentence: str, kind: types.MessageType = types.MessageType.Info) -> None:
         """Show one sentence to the person."""
         self.window_show_message(types.ShowMessageParams(kind, f"astral-lsp: {sentence}"))
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run ``work`` after the present message; a failure goes to the log."""
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._spawned)
+
+    def _spawned(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("%s", error, exc_info=error)
 
     def refresh(self, method: str) -> None:
         """Ask the editor to fetch something again; whether it does is its own business."""

@@ -1,4 +1,7 @@
-"""Settings, folders, watched files, trust and trace: what the editor tells us about the workspace."""
+"""Settings, folders, watched files and trust: what the editor tells us about the workspace.
+
+What a notification changes, it changes before the next message is read; only what must wait is a task.
+"""
 
 from __future__ import annotations
 
@@ -96,36 +99,44 @@ def apply_log_level(ls: AstralServer) -> None:
     logging.getLogger("astral_lsp").setLevel(LEVELS[ls.settings.of(root).log_level])
 
 
-async def did_change_configuration(ls: AstralServer, params: types.DidChangeConfigurationParams) -> None:
+def did_change_configuration(ls: AstralServer, params: types.DidChangeConfigurationParams) -> None:
     """Pulled where the editor can be asked, else taken from the notification itself."""
     if ls.client.configuration:
-        changed = await fetch_settings(ls)
-    else:
-        settings = plain(params.settings)
-        section = settings.get(SECTION, settings) if isinstance(settings, dict) else {}
-        changed = ls.settings.editor_says(None, section)
+        ls.spawn(_pull_settings(ls))
+        return
+    settings = plain(params.settings)
+    section = settings.get(SECTION, settings) if isinstance(settings, dict) else {}
+    if ls.settings.editor_says(None, section):
         apply_log_level(ls)
-    if changed:
+        ls.spawn(ls.reconfigure())
+
+
+async def _pull_settings(ls: AstralServer) -> None:
+    if await fetch_settings(ls):
         await ls.reconfigure()
 
 
-async def did_change_folders(ls: AstralServer, params: types.DidChangeWorkspaceFoldersParams) -> None:
+def did_change_folders(ls: AstralServer, params: types.DidChangeWorkspaceFoldersParams) -> None:
     """Folders come and go; the engine of a folder that went is stopped."""
     removed = [Path(p) for f in params.event.removed if (p := to_fs_path(f.uri))]
     added = [Path(p) for f in params.event.added if (p := to_fs_path(f.uri))]
     ls.folders = [f for f in ls.folders if f not in removed] + [f for f in added if f not in ls.folders]
+    ls.spawn(_change_folders(ls, removed))
+
+
+async def _change_folders(ls: AstralServer, removed: list[Path]) -> None:
     await ls.close_engines([root for root in ls.engines if root in removed])
     await fetch_settings(ls)
     await ls.reconfigure()
 
 
-async def did_change_watched_files(ls: AstralServer, params: types.DidChangeWatchedFilesParams) -> None:
+def did_change_watched_files(ls: AstralServer, params: types.DidChangeWatchedFilesParams) -> None:
     """Other files changed: verdicts may not hold any more, settings may be new."""
     paths = [Path(path) for change in params.changes if (path := to_fs_path(change.uri))]
     if any(path.name == "pyproject.toml" for path in paths):
         for root in ls.roots:
             ls.settings.forget(root)
-        await ls.reconfigure()
+        ls.spawn(ls.reconfigure())
     open_paths = {to_fs_path(document.uri) for document in ls.documents}
     others = [path for path in paths if str(path) not in open_paths]
     if others:
@@ -136,10 +147,10 @@ def did_save(ls: AstralServer, params: types.DidSaveTextDocumentParams) -> None:
     """Nothing of ours depends on saving: other open buffers hear of it through the file watcher."""
 
 
-async def trust(ls: AstralServer, params: object) -> None:
+def trust(ls: AstralServer, params: object) -> None:
     """``astral/trust`` {trusted: bool}: the editor granted or withdrew its own workspace trust."""
     raw = plain(params)
     trusted = raw.get("trusted") if isinstance(raw, dict) else None
     if isinstance(trusted, bool):
         ls.settings.client_trusts(trusted)
-        await ls.reconfigure()
+        ls.spawn(ls.reconfigure())

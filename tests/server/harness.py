@@ -66,6 +66,13 @@ class Editor:
         for method in (types.WORKSPACE_INLAY_HINT_REFRESH, types.WORKSPACE_CODE_LENS_REFRESH):
             client.feature(method)(lambda _params=None, method=method: self.refreshes.append(method))
 
+        # lsprotocol cannot read what it can write
+        client.protocol._converter.register_structure_hook(
+            types.NotebookDocumentFilterWithCells,
+            lambda raw, _: types.NotebookDocumentFilterWithCells(
+                cells=[types.NotebookCellLanguage(cell["language"]) for cell in raw["cells"]]
+            ),
+        )
         # lsprotocol's own hook takes a code action that carries a command for a bare command
         converter = client.protocol._converter
         converter.register_structure_hook(

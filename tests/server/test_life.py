@@ -1,0 +1,438 @@
+"""Start, settings, trust, folders, notebooks, modes, big files, and every way of ending."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lsprotocol import types
+from pygls.exceptions import JsonRpcException
+
+from astral_lsp.server.app import listen
+from astral_lsp.server.life import is_alive
+from tests.server.harness import REPOSITORY, SCRIPTED, Editor, apply_edit, at, cursor, editor
+from tests.server.scripted import ScriptedEngine
+
+TEXT, WHERE = cursor("def area(width: int) -> int:\n    return .$0..\n")
+
+
+# --- settings and trust ---------------------------------------------------------------------------------
+
+
+async def test_settings_come_from_the_project_then_the_editor_and_change_without_restart(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "pyproject.toml").write_text("[tool.astral-lsp.fill]\ncandidates = 7\n", "utf-8")
+    async with editor(
+        tmp_path, settings={"fill": {"budgetS": 2}, "serverPath": "x", "interpreter": None}
+    ) as session:
+        session.open("area.py", TEXT)
+        await session.until(lambda: session.log("analyse"))
+        session.client.set_configuration({"fill": {"candidates": 2}}, section="astral-lsp")
+        session.client.workspace_did_change_configuration(types.DidChangeConfigurationParams(None))
+        await session.until(lambda: [e["candidates"] for e in session.log("configure")] == [2])
+        session.client.set_configuration({}, section="astral-lsp")
+        session.client.workspace_did_change_configuration(types.DidChangeConfigurationParams(None))
+        await session.until(lambda: [e["candidates"] for e in session.log("configure")] == [2, 7])
+        assert not session.messages
+
+
+async def test_a_wrong_setting_is_one_sentence_and_the_rest_holds(tmp_path: Path) -> None:
+    async with editor(tmp_path, settings={"fill": {"candidates": "many"}}) as session:
+        uri = session.open("area.py", TEXT)
+        await session.until(lambda: session.messages)
+        (message,) = session.messages
+        assert "a setting is wrong" in message
+        assert "fill.candidates" in message
+        assert await session.titles(uri, WHERE) == ["Fill hole"]
+
+
+async def test_editors_without_configuration_requests_send_settings_in_the_notification(
+    tmp_path: Path,
+) -> None:
+    async with editor(tmp_path, extra={"workspace": {"configuration": False}}) as session:
+        session.open("area.py", TEXT)
+        await session.until(lambda: session.log("analyse"))
+        settings = {"astral-lsp": {"fill": {"candidates": 3}}}
+        session.client.workspace_did_change_configuration(types.DidChangeConfigurationParams(settings))
+        await session.until(lambda: [e["candidates"] for e in session.log("configure")] == [3])
+
+
+async def test_trust_is_the_editors_word_then_the_persons_list_and_no_by_default(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text(
+        "[tool.astral-lsp]\ntrusted = true\ninterpreter = 'evil'\n", "utf-8"
+    )
+    async with editor(tmp_path, options={}) as session:
+        uri = session.open("area.py", TEXT)
+        await session.until(lambda: session.log("analyse"))
+        status = await session.command("astral.status")
+        assert status["trusted"] is False, "a workspace cannot trust itself"
+        assert "untrusted workspace" in status["message"]
+        assert (await session.command("astral.trustWorkspace", uri=uri))["trusted"] is True
+        assert [e["trusted"] for e in session.log("configure")] == [True]
+    async with editor(tmp_path, options={}) as session:
+        assert (await session.command("astral.status"))["trusted"] is True, "it was remembered"
+    async with editor(tmp_path, options={"trusted": False}) as session:
+        assert (await session.command("astral.status"))["trusted"] is False, "the editor's word goes first"
+        session.client.protocol.notify("astral/trust", {"trusted": True})
+        await asyncio.sleep(0.1)
+        assert (await session.command("astral.status"))["trusted"] is True
+
+
+async def test_each_folder_has_its_own_engine_and_a_removed_one_is_closed(tmp_path: Path) -> None:
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for folder in folders:
+        folder.mkdir()
+    async with editor(tmp_path, folders=folders) as session:
+        for name in ("one/a.py", "two/b.py"):
+            session.open(name, TEXT)
+        await session.until(lambda: len(session.log("analyse")) == 2)
+        status = await session.command("astral.status")
+        assert status["roots"] == [str(folder) for folder in folders]
+        event = types.WorkspaceFoldersChangeEvent(
+            added=[], removed=[types.WorkspaceFolder(folders[1].as_uri(), "two")]
+        )
+        session.client.workspace_did_change_workspace_folders(types.DidChangeWorkspaceFoldersParams(event))
+        await session.until(lambda: len(session.log("close")) == 1)
+
+
+async def test_other_files_changing_takes_the_verdicts_away(tmp_path: Path) -> None:
+    async with editor(tmp_path) as session:
+        assert {r.method for r in session.registered} or await _registered(session)
+        uri = session.open("area.py", TEXT)
+        await session.command("astral.fillHole", uri=uri, position={"line": 1, "character": 12}, apply=False)
+        assert (await session.titles(uri, WHERE))[0].endswith("types ✓ · tests ✓ 3")
+        changes = [types.FileEvent(session.uri("other.py"), types.FileChangeType.Changed)]
+        session.client.workspace_did_change_watched_files(types.DidChangeWatchedFilesParams(changes))
+        assert (await session.titles(uri, WHERE))[0].endswith("(checked before later edits)")
+        assert session.log("files")[0]["paths"] == [str(tmp_path / "other.py")]
+
+
+async def _registered(session: Editor) -> bool:
+    wanted = {types.WORKSPACE_DID_CHANGE_CONFIGURATION, types.WORKSPACE_DID_CHANGE_WATCHED_FILES}
+    await session.until(lambda: {r.method for r in session.registered} == wanted)
+    return True
+
+
+# --- buffers of other kinds -------------------------------------------------------------------------------
+
+
+async def test_an_untitled_buffer_is_filled(tmp_path: Path) -> None:
+    async with editor(tmp_path) as session:
+        uri = session.open("untitled:Untitled-1", TEXT)
+        (action,) = await session.actions(uri, WHERE)
+        resolved = await session.client.code_action_resolve_async(action)
+        assert apply_edit(TEXT, resolved.edit) == TEXT.replace("...", "first_1")
+
+
+async def test_a_notebooks_cells_are_one_program_and_edits_go_to_the_cell(tmp_path: Path) -> None:
+    cells = ["%matplotlib inline\nimport os\n", "# Title", "size = 3", "area = size * ...\n"]
+    languages = ["python", "markdown", "python", "python"]
+    uris = [f"vscode-notebook-cell:{tmp_path}/book.ipynb#W{n}" for n in range(4)]
+    async with editor(tmp_path, extra={"notebookDocument": {"synchronization": {}}}) as session:
+        assert session.init.capabilities.notebook_document_sync is not None
+        kinds = [
+            types.NotebookCellKind.Code if name == "python" else types.NotebookCellKind.Markup
+            for name in languages
+        ]
+        book = types.NotebookDocument(
+            uri=f"file://{tmp_path}/book.ipynb",
+            notebook_type="jupyter-notebook",
+            version=1,
+            cells=[types.NotebookCell(kind, uri) for kind, uri in zip(kinds, uris, strict=True)],
+        )
+        items = [
+            types.TextDocumentItem(uri, language, 1, text)
+            for uri, language, text in zip(uris, languages, cells, strict=True)
+        ]
+        session.client.notebook_document_did_open(types.DidOpenNotebookDocumentParams(book, items))
+        (action,) = await session.actions(uris[3], at(0, 14))
+        resolved = await session.client.code_action_resolve_async(action)
+        assert apply_edit(cells[3], resolved.edit) == "area = size * first_1\n"
+        (change,) = resolved.edit.document_changes
+        assert change.text_document.uri == uris[3]
+        (entry,) = session.log("fill")
+        assert entry["text"] == "#matplotlib inline\nimport os\nsize = 3\narea = size * ...\n"
+        _change_cell(session, book, uris[2], "size = 30")
+        where = {"uri": uris[3], "position": {"line": 0, "character": 15}}
+        await session.command("astral.fillHole", **where, again=True, apply=False)
+        assert "size = 30\n" in session.log("fill")[-1]["text"]
+        session.client.notebook_document_did_close(
+            types.DidCloseNotebookDocumentParams(
+                types.NotebookDocumentIdentifier(book.uri), [types.TextDocumentIdentifier(u) for u in uris]
+            )
+        )
+        assert await session.actions(uris[3], at(0, 14)) == []
+
+
+def _change_cell(session: Editor, book: types.NotebookDocument, uri: str, text: str) -> None:
+    content = types.NotebookDocumentCellContentChanges(
+        document=types.VersionedTextDocumentIdentifier(2, uri),
+        changes=[types.TextDocumentContentChangeWholeDocument(text)],
+    )
+    event = types.NotebookDocumentChangeEvent(cells=types.NotebookDocumentCellChanges(text_content=[content]))
+    identifier = types.VersionedNotebookDocumentIdentifier(2, book.uri)
+    session.client.notebook_document_did_change(types.DidChangeNotebookDocumentParams(identifier, event))
+
+
+async def test_two_hundred_holes(tmp_path: Path) -> None:
+    text = "".join(f"def f{n}(x: int) -> int:\n    return ...\n" for n in range(200))
+    async with editor(tmp_path) as session:
+        uri = session.open("many.py", text)
+        listed = await session.command("astral.listHoles", uri=uri)
+        assert len(listed) == 200
+        await session.until(lambda: sum(e["holes"] for e in session.log("analyse")) == 200)
+        await session.until(lambda: len(session.client.diagnostics.get(uri, ())) == 200)
+        answer = await session.command("astral.fillFile", uri=uri)
+        assert answer["filled"] == 200
+        filled = apply_edit(text, session.applied[0].edit)
+        assert "..." not in filled
+
+
+async def test_twenty_thousand_lines(tmp_path: Path) -> None:
+    text = "".join(f"def f{n}(x: int) -> int:\n    y = x + {n}\n    return y\n\n" for n in range(5000)) + TEXT
+    async with editor(tmp_path) as session:
+        uri = session.open("long.py", text)
+        where = at(20001, 12)
+        assert await session.titles(uri, where) == ["Fill hole"]
+        slowest = 0.0
+        for number in range(40):
+            session.change(uri, (at(number * 400 + 1, 4), "z"))
+            began = time.monotonic()
+            await session.actions(uri, where)
+            slowest = max(slowest, time.monotonic() - began)
+        assert slowest < 2.0
+        (action,) = await session.actions(uri, where)
+        resolved = await session.client.code_action_resolve_async(action)
+        assert resolved.edit.document_changes[0].edits[0].range == at(20001, 11, 14)
+
+
+# --- modes --------------------------------------------------------------------------------------------------
+
+
+async def test_manual_mode_fills_nothing_by_itself(tmp_path: Path) -> None:
+    async with editor(tmp_path) as session:
+        uri = session.open("area.py", TEXT)
+        await session.until(lambda: session.log("analyse"))
+        await session.actions(uri, WHERE, trigger=types.CodeActionTriggerKind.Automatic)
+        await asyncio.sleep(0.5)
+        assert not session.log("fill")
+
+
+async def test_on_hole_mode_fills_where_the_cursor_rests(tmp_path: Path) -> None:
+    async with editor(tmp_path, settings={"fill": {"mode": "onHole"}}) as session:
+        uri = session.open("area.py", TEXT)
+        await session.until(lambda: session.statuses)
+        await session.actions(uri, WHERE, trigger=types.CodeActionTriggerKind.Automatic)
+        await session.until(lambda: session.log("fill"))
+        await asyncio.sleep(0.1)
+        assert (await session.titles(uri, WHERE))[0] == "Fill hole: `first_1` · types ✓ · tests ✓ 3"
+        assert not session.client.progress_reports, "background work shows no bar"
+
+
+@pytest.mark.slow
+async def test_on_idle_mode_fills_every_hole_after_a_pause_and_gives_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from astral_lsp.server import background
+
+    monkeypatch.setattr(background, "IDLE_SECONDS", 0.2)
+    text = TEXT + "x: int = ...\n"
+    async with editor(tmp_path, settings={"fill": {"mode": "onIdle"}}, script={"delay": 1.0}) as session:
+        uri = session.open("area.py", text)
+        await session.until(lambda: session.log("fill"))
+        began = time.monotonic()
+        where = {"uri": uri, "position": {"line": 2, "character": 10}, "apply": False}
+        answer = await session.command("astral.fillHole", **where)
+        assert len(answer["fills"]) == 4
+        assert time.monotonic() - began < 1.6, "the person waited for background work"
+        assert session.log("stopped"), "background work did not give way"
+
+
+# --- protocol -----------------------------------------------------------------------------------------------
+
+
+class Raw:
+    """A pipe to a server process, for messages that no client library would send."""
+
+    def __init__(self, tmp_path: Path) -> None:
+        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "XDG_STATE_HOME": str(tmp_path)}
+        self.process = subprocess.Popen(
+            [sys.executable, str(SCRIPTED)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment,
+        )  # fmt: skip
+
+    def send(self, body: bytes) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        self.process.stdin.flush()
+
+    def request(self, number: Any, method: str, params: Any) -> Any:
+        message = {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
+        self.send(json.dumps(message).encode())
+        return self.answer(number)
+
+    def answer(self, number: Any) -> Any:
+        while True:
+            message = self.read()
+            if message.get("id") == number and "method" not in message:
+                return message
+
+    def read(self) -> Any:
+        stream = self.process.stdout
+        assert stream is not None
+        length = 0
+        while (header := stream.readline()).strip():
+            if header.lower().startswith(b"content-length:"):
+                length = int(header.split(b":")[1])
+        return json.loads(stream.read(length))
+
+    def initialize(self, pid: int | None = None) -> Any:
+        answer = self.request(0, "initialize", {"processId": pid, "rootUri": None, "capabilities": {}})
+        self.send(b'{"jsonrpc": "2.0", "method": "initialized", "params": {}}')
+        return answer
+
+    def end(self) -> int:
+        self.request(999, "shutdown", None)
+        self.send(b'{"jsonrpc": "2.0", "method": "exit"}')
+        return self.process.wait(10)
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> Any:
+    pipe = Raw(tmp_path)
+    yield pipe
+    pipe.process.kill()
+    pipe.process.wait()
+
+
+def test_every_bad_message_is_answered_and_the_server_lives(raw: Raw) -> None:
+    assert raw.request(1, "textDocument/hover", {})["error"]["code"] == -32002
+    assert "result" in raw.initialize()
+    assert raw.request(2, "initialize", {"capabilities": {}})["error"]["code"] == -32600
+    raw.send(b"{not json")
+    assert raw.answer(None)["error"]["code"] == -32700
+    raw.send(b'{"id": 3, "method": "textDocument/hover"}')
+    assert raw.answer(3)["error"]["code"] == -32600
+    raw.send(b"[]")
+    raw.send(b"17")
+    assert raw.answer(None)["error"]["code"] == -32600
+    assert raw.request(4, "textDocument/hover", {"position": "left"})["error"]["code"] == -32602
+    assert raw.request(5, "textDocument/codeAction", None)["error"]["code"] == -32602
+    assert raw.request("six", "no/such", {})["error"]["code"] == -32601
+    bad = {"title": "x", "kind": "refactor", "data": {"uri": 5}}
+    assert raw.request(7, "codeAction/resolve", bad)["error"]["code"] == -32602
+    raw.send(b'{"jsonrpc": "2.0", "id": "never asked", "result": 1}')
+    raw.send(b'{"jsonrpc": "2.0", "method": "$/cancelRequest", "params": {"id": 12345}}')
+    raw.send(b'{"jsonrpc": "2.0", "method": "textDocument/didChange", "params": {"nonsense": true}}')
+    assert (
+        raw.request(8, "workspace/executeCommand", {"command": "astral.status"})["result"]["state"] == "idle"
+    )
+    assert raw.request(998, "shutdown", None)["result"] is None
+    assert raw.request(9, "textDocument/hover", {})["error"]["code"] == -32600
+    raw.send(b'{"jsonrpc": "2.0", "method": "exit"}')
+    assert raw.process.wait(10) == 0
+
+
+def test_exit_without_shutdown_is_code_one(raw: Raw) -> None:
+    raw.initialize()
+    raw.send(b'{"jsonrpc": "2.0", "method": "exit"}')
+    assert raw.process.wait(10) == 1
+
+
+def test_a_client_that_closes_the_pipe_ends_the_server(raw: Raw) -> None:
+    raw.initialize()
+    assert raw.process.stdin is not None
+    raw.process.stdin.close()
+    assert raw.process.wait(10) == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_sigterm_ends_the_server(raw: Raw) -> None:
+    raw.initialize()
+    raw.process.send_signal(signal.SIGTERM)
+    assert raw.process.wait(10) == 128 + signal.SIGTERM
+
+
+def test_a_parent_that_dies_ends_the_server(raw: Raw) -> None:
+    parent = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    raw.initialize(parent.pid)
+    parent.kill()
+    parent.wait()
+    assert not is_alive(parent.pid)
+    assert raw.process.wait(10) == 1
+
+
+def test_start_loads_neither_torch_nor_mypy() -> None:
+    program = (
+        "import sys, astral_lsp.server.app as app; app.make_server();"
+        "print([m for m in ('torch', 'mypy', 'numpy', 'pytest', 'tokenizers') if m in sys.modules])"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+async def test_two_editors_at_once_on_one_port(tmp_path: Path) -> None:
+    listener = await listen(0, lambda s, r, t: ScriptedEngine(s, r, t, {}))
+    port = listener.sockets[0].getsockname()[1]
+
+    async def one(number: int) -> list[str]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+
+        async def ask(request_id: int, method: str, params: Any) -> Any:
+            body = json.dumps(
+                {"jsonrpc": "2.0", "id": request_id, "method": method, "params": params}
+            ).encode()
+            writer.write(b"Content-Length: %d\r\n\r\n" % len(body) + body)
+            while True:
+                header = await reader.readuntil(b"\r\n\r\n")
+                length = int(header.split(b":")[1].split(b"\r\n")[0])
+                message = json.loads(await reader.readexactly(length))
+                if message.get("id") == request_id and "method" not in message:
+                    return message["result"]
+
+        root = tmp_path / str(number)
+        root.mkdir()
+        await ask(1, "initialize", {"processId": None, "rootUri": root.as_uri(), "capabilities": {}})
+        status = await ask(2, "workspace/executeCommand", {"command": "astral.status"})
+        writer.close()
+        return list(status["roots"])
+
+    roots = await asyncio.gather(one(1), one(2))
+    assert roots == [[str(tmp_path / "1")], [str(tmp_path / "2")]]
+    listener.close()
+
+
+async def test_restarting_workers_and_cancelling_everything(tmp_path: Path) -> None:
+    async with editor(tmp_path, script={"delay": 20.0}) as session:
+        uri = session.open("area.py", TEXT)
+        argument = {"uri": uri, "position": {"line": 1, "character": 12}, "apply": False}
+        running = asyncio.ensure_future(session.command("astral.fillHole", **argument))
+        await session.until(lambda: session.log("fill"))
+        assert (await session.command("astral.cancel"))["stopped"] == 1
+        assert (await asyncio.wait_for(running, 5))["fills"] == []
+        await session.command("astral.restartWorkers")
+        assert session.log("close")
+
+
+async def test_cancel_before_anything_was_drawn_is_an_explained_nothing(tmp_path: Path) -> None:
+    async with editor(tmp_path, script={"delay": 20.0}) as session:
+        uri = session.open("area.py", TEXT)
+        running = asyncio.ensure_future(
+            session.command("astral.fillHole", uri=uri, position={"line": 1, "character": 12})
+        )
+        await session.until(lambda: session.log("fill"))
+        await session.command("astral.cancel")
+        with pytest.raises(JsonRpcException, match="no candidate"):
+            await asyncio.wait_for(running, 5)
