@@ -152,7 +152,7 @@ class Graft:
             raise Unfit("the fill ends the definition that it stands in")
         delta = text.count_lines(filled) - self._lines
         function = self._same_place(tree.body[0], delta)
-        reach.mark_statement(tree, *self._buffer.fill_lines(fill))
+        reach.mark_statement(tree, self._buffer.fill_region(fill))
         code = compile(tree, self._path, "exec", flags=self._flags, dont_inherit=True)
         return self._checked(code_of(code, function))
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from . import wire
+from . import supervise, wire
 from .graft import Unfit
 from .reach import Reach
 from .sandbox import Place
@@ -201,6 +201,7 @@ def main(fd: int, place: Place, has_pytest: bool) -> None:
             os.dup2(null, standard)
         os.close(null)
         place.set_up()
+        supervise.PRIVATE.append(fd)
         wire.send(fd, {"layers": place.layers})
         Keeper(place, has_pytest).serve(fd)
     except wire.Closed:

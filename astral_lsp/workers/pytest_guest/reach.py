@@ -7,7 +7,7 @@ import builtins
 import mmap
 from typing import Any
 
-from .text import HOLE_CALL
+from .text import HOLE_CALL, Position
 
 TARGET = 0
 _ENTERED = 1023
@@ -62,13 +62,13 @@ class Reach:
         return [number for number in range(1, _ENTERED) if self._page[number]]
 
 
-def mark_statement(tree: ast.Module, first: int, last: int) -> None:
-    """Insert, in place, a call of `Reach.mark` before the statement of ``tree`` that lines ``first`` to ``last`` begin.
+def mark_statement(tree: ast.Module, region: tuple[Position, Position]) -> None:
+    """Insert, in place, a call of `Reach.mark` before the statement of ``tree`` that holds the beginning of ``region``.
 
-    Reaching a fill means here that the statement which holds its beginning is about to run. No line moves.
+    Reaching a fill means here that this statement is about to run. No line moves.
     """
-    body, index = _place(tree, first, last)
-    line = body[index].lineno if index < len(body) else first
+    body, index = _place(tree, *region)
+    line = body[index].lineno if index < len(body) else region[0][0]
     call = ast.Expr(ast.Call(ast.Name(MARK_CALL, ast.Load()), [], []))
     for node in ast.walk(call):
         if isinstance(node, (ast.expr, ast.stmt)):
@@ -79,33 +79,48 @@ def mark_statement(tree: ast.Module, first: int, last: int) -> None:
     body.insert(index, call)
 
 
-def _place(tree: ast.Module, first: int, last: int) -> tuple[list[ast.stmt], int]:
-    """(statement list, index) of the innermost statement that starts in, or holds, the given lines."""
+def _start(part: ast.stmt) -> Position:
+    return part.lineno, part.col_offset
+
+
+def _end(part: ast.stmt) -> Position:
+    return part.end_lineno or part.lineno, part.end_col_offset or part.col_offset
+
+
+def _place(tree: ast.Module, first: Position, last: Position) -> tuple[list[ast.stmt], int]:
+    """(statement list, index) of the innermost statement that begins in, or holds, the given region."""
     found: tuple[list[ast.stmt], int] = (tree.body, 0)
-    bodies: list[list[ast.stmt]] = [tree.body]
-    while bodies:
-        body = bodies.pop()
-        for index, statement in enumerate(body):
-            end = statement.end_lineno or statement.lineno
-            if end < first or statement.lineno > last:
-                continue
-            found = (body, index)
-            if statement.lineno < first:  # it began before the fill: look inside
-                bodies = list(_bodies(statement))
-                inside = next((part for part in bodies if _overlaps(part, first, last)), None)
-                bodies = [inside] if inside is not None else []
-                if inside is None and isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef)):
-                    found = _gap(statement, first, found)
+    body: list[ast.stmt] | None = tree.body
+    while body is not None:
+        index = _overlapping(body, first, last)
+        if index is None:
             break
+        statement = body[index]
+        found = (body, index)
+        body = None
+        if _start(statement) < first:  # it began before the fill: look inside
+            inside = [part for part in _bodies(statement) if _overlapping(part, first, last) is not None]
+            body = inside[0] if inside else None
+            if body is None and isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                found = _gap(statement, first, found)
     return found
 
 
-def _gap(function: Any, first: int, found: tuple[list[ast.stmt], int]) -> tuple[list[ast.stmt], int]:
+def _overlapping(body: list[ast.stmt], first: Position, last: Position) -> int | None:
+    for index, part in enumerate(body):
+        if _end(part) >= first and _start(part) <= last:
+            return index
+    return None
+
+
+def _gap(
+    function: ast.FunctionDef | ast.AsyncFunctionDef, first: Position, found: tuple[list[ast.stmt], int]
+) -> tuple[list[ast.stmt], int]:
     """A fill without statements (a comment, nothing) in the body of ``function``: before what follows it."""
-    body: list[ast.stmt] = function.body
-    if first < body[0].lineno:
+    body = function.body
+    if first < _start(body[0]):
         return found  # it is in the header, which runs where the function is defined
-    return body, next((index for index, part in enumerate(body) if part.lineno >= first), len(body))
+    return body, next((index for index, part in enumerate(body) if _start(part) >= first), len(body))
 
 
 def _bodies(statement: ast.stmt) -> list[list[ast.stmt]]:
@@ -113,10 +128,6 @@ def _bodies(statement: ast.stmt) -> list[list[ast.stmt]]:
     for part in (*getattr(statement, "handlers", ()), *getattr(statement, "cases", ())):
         found.append(part.body)
     return [body for body in found if isinstance(body, list) and body and isinstance(body[0], ast.stmt)]
-
-
-def _overlaps(body: list[ast.stmt], first: int, last: int) -> bool:
-    return any((part.end_lineno or part.lineno) >= first and part.lineno <= last for part in body)
 
 
 def _must_stay_first(body: list[ast.stmt], index: int) -> bool:

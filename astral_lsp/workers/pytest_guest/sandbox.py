@@ -131,7 +131,7 @@ def missing(layers: dict[str, str], copied: bool = False) -> list[str]:
     """What protection is wanting, in words for a verdict; [] when all that matters is there."""
     found = []
     if layers["mount"] or copied:
-        found.append("files outside a copy" if layers["landlock"] else "")
+        found.append("protection of files outside a copy" if layers["landlock"] else "")
     if layers["network"]:
         found.append("network namespace" if layers["seccomp"] else "")
     if layers["pid"]:

@@ -16,7 +16,7 @@ from .execute import Runner
 from .reach import Reach, mark_statement
 from .sandbox import Place, confine
 from .supervise import Emit
-from .text import Buffer, compiled, count_lines
+from .text import Buffer, Position, compiled
 
 
 def environment(place: Place) -> None:
@@ -74,7 +74,7 @@ class ColdRun:
         cases, complaints = doctests.cases(documented)
         for complaint in complaints:
             emit({"e": "note", "why": complaint})
-        collected, loaded = self._prepare(tree, found, text, emit, lines)
+        collected, loaded = self._prepare(tree, found, text, emit, lines, buffer.fill_region(fill))
         runner.always = self._reach.target
         emit({"e": "ready", "seconds": seconds})
         if loaded is not None and any(runner.run_case(case, loaded, 0) for case in self._chosen(cases)):
@@ -99,10 +99,16 @@ class ColdRun:
         return [item for item in items if item.nodeid.split("[")[0] in names]
 
     def _prepare(
-        self, tree: ast.Module, found: scope.Scope, text: str, emit: Emit, lines: tuple[int, int]
+        self,
+        tree: ast.Module,
+        found: scope.Scope,
+        text: str,
+        emit: Emit,
+        lines: tuple[int, int],
+        region: tuple[Position, Position],
     ) -> tuple[Collected | None, ModuleType | None]:
         place = self._place
-        mark_statement(tree, *lines)
+        mark_statement(tree, region)
         code: dict[str, CodeType] = {}
 
         def make(path: str, rewritten: bool) -> CodeType:
@@ -185,5 +191,3 @@ def report_when_late(emit: Emit, paths: set[str], lines: tuple[int, int]) -> Non
 
     signal.signal(signal.SIGUSR2, handler)
 
-
-__all__ = ["ColdRun", "count_lines", "environment", "order", "report_when_late", "run_items", "words_around"]

@@ -17,6 +17,8 @@ Event = dict[str, Any]
 Emit = Callable[[Event], None]
 
 MAX_REPORT_BYTES = 4 << 20
+PRIVATE: list[int] = []
+"""Descriptors of this process that no run may hold."""
 LAST_WORDS_SECONDS = 0.15
 """How long a run that is out of time may take to say where it was."""
 
@@ -57,7 +59,8 @@ def fork_run(
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
-        os.close(read)
+        for descriptor in (read, *PRIVATE):
+            os.close(descriptor)
         _in_child(work, write)
     os.close(write)
     outcome = Outcome()

@@ -41,12 +41,26 @@ class Buffer:
         """The whole text with ``fill`` inserted."""
         return self.before + fill + self.after
 
+    def fill_region(self, fill: str) -> tuple[Position, Position]:
+        """Beginning and end of ``fill``."""
+        return position(self.before), position(self.before + fill)
+
     def fill_lines(self, fill: str) -> tuple[int, int]:
         """First and last line that ``fill`` stands on."""
         extra = len(LINE_END.findall(fill))
         if fill.endswith(("\n", "\r")):
             extra -= 1  # what follows the last line ending is not the fill's
         return self.first_line, self.first_line + max(extra, 0)
+
+
+Position = tuple[int, int]
+"""(line from 1, column from 0 in UTF-8 bytes), as in syntax trees."""
+
+
+def position(text: str) -> Position:
+    """Where the end of ``text``, the beginning of a module, stands."""
+    start = max(text.rfind("\n"), text.rfind("\r")) + 1
+    return count_lines(text), len(text[start:].removeprefix("\ufeff").encode("utf-8", "surrogatepass"))
 
 
 def count_lines(text: str) -> int:

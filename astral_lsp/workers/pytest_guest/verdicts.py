@@ -89,10 +89,12 @@ class Judge:
         during = started[-1] if started else "importing the module and its tests"
         late = [event for event in outcome.events if event["e"] == "late"]
         inside = late[-1]["inside"] if late else None
+        why = outcome.how if outcome.ended == "died" else f"no end after {timeout * 1e3:.0f} ms"
         if outcome.ended == "crashed":
             trace = outcome.events[-1]["trace"].strip().splitlines()[-1]
-            return unavailable(f"the tests could not be run: {trace}")
-        why = outcome.how if outcome.ended == "died" else f"no end after {timeout * 1e3:.0f} ms"
+            if not (started and reached):
+                return unavailable(f"the tests could not be run: {trace}")
+            why = f"broke the test run: {trace}"  # such as sys.modules emptied under pytest's feet
         if not reached:
             return not_run(f"{short(during)}: {why}, before the fill was reached")
         found = finding(during, why, self._fill, self._buffer, inside, None)
@@ -104,7 +106,7 @@ class Judge:
             if event["reached"]:
                 return self._failed({**event, "why": event["why"]})
         passed = [event for event in tests if event["reached"] and event["outcome"] == "passed"]
-        sound = [event for event in passed if not event["others"]]
+        sound = [event for event in passed if not event["others"] and event["id"] not in self._flaky]
         said = [event for event in outcome.events if event["e"] == "note"]
         notes = self._notes(tests, broken) + [event["why"] for event in said]
         if sound:

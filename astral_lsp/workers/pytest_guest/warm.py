@@ -50,11 +50,16 @@ class Selection:
         """Ids in the order in which they run."""
         return [*self.reaching, *self.unknown, *self.calling]
 
+    @property
+    def held(self) -> list[str]:
+        """Tests whose failure counts even when the fill itself was not seen to run (it made a generator, say)."""
+        return [*self.reaching, *self.calling]
+
     def as_json(self) -> dict[str, Any]:
         """For another keeper."""
         return {
             "run": self.all,
-            "held": self.calling,
+            "held": self.held,
             "flaky": sorted(self.flaky),
             "beyond": sorted(self.beyond),
         }
@@ -259,7 +264,7 @@ class Warm:
             emit({"e": "note", "why": why})
         runner = Runner(emit, self._reach, self._place.paths, lines)
         runner.flaky = frozenset(self.selection.flaky)
-        self._run(ids, runner, frozenset(self.selection.calling))
+        self._run(ids, runner, frozenset(self.selection.held))
 
     def _run(self, ids: list[str], runner: Runner, held: frozenset[str]) -> None:
         runner.held = held
