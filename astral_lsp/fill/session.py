@@ -297,7 +297,9 @@ def _model_worker(settings: Settings) -> WorkerProcess:
     environment = dict(os.environ)
     if settings.model.threads > 0:
         environment["ASTRAL_LSP_THREADS"] = str(settings.model.threads)
-    return WorkerProcess([sys.executable, "-m", "astral_lsp.workers.model"], name="model", env=environment)
+    argv = [sys.executable, "-m", "astral_lsp.workers.model"]
+    # a step on a busy machine takes seconds, and a killed worker must load the weights again
+    return WorkerProcess(argv, name="model", env=environment, grace=10.0)
 
 
 def _distinct(holes: list[Hole]) -> list[Hole]:

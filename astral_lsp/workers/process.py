@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 START_SECONDS = 20.0
 """A worker says `Ready` before any heavy loading; the margin is for a cold disk."""
 GRACE_SECONDS = 2.0
-"""How long a cancelled call may take to answer with what it has before its worker is killed."""
+"""The usual ``grace`` of a worker."""
 CRASH_WINDOW_SECONDS = 60.0
 CRASHES_ALLOWED = 3
 
@@ -77,8 +77,11 @@ class WorkerProcess:
         codec: Codec = "msgpack",
         env: Mapping[str, str] | None = None,
         cwd: str | None = None,
+        grace: float | None = None,
     ) -> None:
+        """``grace``: seconds that a cancelled call may take to answer before the worker is killed."""
         self.name = name
+        self._grace = GRACE_SECONDS if grace is None else grace
         self.generation = 0
         """Counts starts: a client that opened something must open it again when this has changed."""
         self.about: dict[str, str] = {}
@@ -230,13 +233,12 @@ class WorkerProcess:
             await asyncio.wait(waiting, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
             if not future.done():
                 self._send_quietly(Cancel(call_id))
-                await asyncio.wait({future}, timeout=GRACE_SECONDS)
+                await asyncio.wait({future}, timeout=self._grace)
             if not future.done():
-                self.kill()
                 limit = f"in {timeout:g} s" if timeout is not None else "to a cancel"
-                raise WorkerFailure(
-                    "unavailable", f"the {self.name} worker did not answer {limit}; it was stopped"
-                )
+                why = f"the {self.name} worker did not answer {limit} and was stopped"
+                future.set_exception(WorkerFailure("unavailable", why))
+                self.kill()
             return future.result()
         finally:
             if stopper is not None:

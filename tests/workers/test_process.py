@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from astral_lsp.holes.model import Span
-from astral_lsp.workers import process as process_module
 from astral_lsp.workers.process import WorkerFailure, WorkerProcess
 from astral_lsp.workers.protocol import CheckTypes, Event, Judged
 
@@ -79,13 +78,12 @@ async def test_death_fails_the_call_and_the_next_call_restarts(echo: WorkerProce
     assert echo.generation == 2
 
 
-async def test_a_hung_worker_is_killed_at_the_timeout(
-    echo: WorkerProcess, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(process_module, "GRACE_SECONDS", 0.2)
+async def test_a_hung_worker_is_killed_at_the_timeout() -> None:
+    echo = WorkerProcess([sys.executable, ECHO], name="echo", codec="json", grace=0.2)
     with pytest.raises(WorkerFailure, match=r"did not answer in 0\.2 s"):
         await echo.call(ask("hang"), timeout=0.2)
     assert (await echo.call(ask("again"))).verdicts[0].detail == "again"
+    await echo.close()
 
 
 async def test_a_crash_loop_is_left_alone(echo: WorkerProcess) -> None:
