@@ -49,6 +49,8 @@ class Adapter(nn.Module):
                 self.factors[f"{i}_{name}_a"] = nn.Parameter(torch.randn(rank, inner) / math.sqrt(inner))
                 self.factors[f"{i}_{name}_b"] = nn.Parameter(torch.zeros(out, rank))
         self.mask_embedding = nn.Parameter(torch.zeros(shape.d))
+        self.vocabulary: Tensor | None = None
+        """Token ids that losses ran over; None means all."""
         self._ready: dict[str, Tensor] = {}
 
     def delta(self, layer: int, name: str, x: Tensor) -> Tensor:
@@ -63,11 +65,19 @@ class Adapter(nn.Module):
             for name, p in self.factors.items()
         }
 
-    def save(self, directory: Path, about: dict[str, object], dtype: torch.dtype = torch.bfloat16) -> None:
-        """Write ``adapter.safetensors`` and ``adapter.json``."""
+    def save(
+        self,
+        directory: Path,
+        about: dict[str, object],
+        vocabulary: Tensor | None = None,
+        dtype: torch.dtype = torch.bfloat16,
+    ) -> None:
+        """Write ``adapter.safetensors`` and ``adapter.json``; ``vocabulary``: the ids losses ran over."""
         directory.mkdir(parents=True, exist_ok=True)
         tensors = {name: p.detach().to(dtype).contiguous() for name, p in self.factors.items()}
         tensors["mask_embedding"] = self.mask_embedding.detach().to(torch.float32)
+        if vocabulary is not None:
+            tensors["vocabulary"] = vocabulary.to(torch.int32)
         save_file(tensors, str(directory / "adapter.safetensors"))
         digest = hashlib.sha256((directory / "adapter.safetensors").read_bytes()).hexdigest()
         card = {"layout": LAYOUT, "rank": self.rank, "scale": self.scale, "sha256": digest, **about}
@@ -88,6 +98,8 @@ class Adapter(nn.Module):
         if card["base_sha256"] != base_sha256:
             raise AdapterError("The adapter was trained on another base model than the one that is loaded.")
         adapter = cls(shape, card["rank"], card["scale"])
+        vocabulary = tensors.pop("vocabulary", None)
+        adapter.vocabulary = None if vocabulary is None else vocabulary.long()
         state = {f"factors.{name}": t.float() for name, t in tensors.items() if name != "mask_embedding"}
         adapter.load_state_dict({**state, "mask_embedding": tensors["mask_embedding"]})
         adapter.requires_grad_(False)

@@ -126,7 +126,7 @@ class Backbone:
 
         start: position of the first new token, an int or (N,); default context length + past length.
         causal: new token t sees new tokens <= t; False makes the block bidirectional (the canvas).
-        own_mask: (N, P + T) bool, False hides an own position (canvas padding).
+        own_mask: (N, T, P + T) bool, or (N, P + T) for all new tokens alike; False hides an own key.
         context_mask: (M, C) bool, False hides a context position (batches of unequal contexts).
         embedded: (N, T, D) replaces the embedding lookup of ``ids``.
         Returns hidden states after the last norm (N, T, D) and the own cache grown to P + T.
@@ -225,7 +225,9 @@ class Backbone:
         visible = torch.ones(length, past + length, dtype=torch.bool, device=self.device)
         if causal:
             visible = visible.tril(past)
-        full = visible[None] if own_mask is None else visible[None] & own_mask[:, None, :]
+        if own_mask is not None and own_mask.dim() == 2:
+            own_mask = own_mask[:, None, :]
+        full = visible[None] if own_mask is None else visible[None] & own_mask
         return torch.zeros(full.shape, dtype=self.dtype, device=self.device).masked_fill_(~full, -math.inf)
 
     def _tensor(self, ids: list[list[int]]) -> Tensor:

@@ -54,9 +54,9 @@ class Mixture:
     """Shares of the four corruptions (they sum to 1), lowest rate, how often the tail stays hidden."""
 
     uniform: float = 0.40
-    left_to_right: float = 0.35
-    ast_token: float = 0.10
-    ast_span: float = 0.15
+    left_to_right: float = 0.25
+    ast_token: float = 0.15
+    ast_span: float = 0.20
     lowest_rate: float = 0.25
     hidden_tail: float = 0.8
     forced: float = 0.8
@@ -117,6 +117,18 @@ def mask_by_span(
     if left and room > 0:
         masked |= torch.rand(length, generator=generator) < room / left
     return masked
+
+
+def nearness(masked: Tensor, decay: float = 0.6, least: float = 0.15) -> Tensor:
+    """Loss weights (K, C) of masked positions: ``decay`` ** (distance to the nearest revealed one on the
+    left - 1).
+
+    Far from all that is known a token is nearly unpredictable and will not be unmasked next: its loss is
+    mostly noise. The anchor counts as revealed.
+    """
+    place = torch.arange(masked.shape[1]).expand_as(masked)
+    last = torch.where(masked, torch.tensor(-1), place).cummax(1).values  # nearest revealed at or before
+    return (decay ** (place - last - 1).clamp(min=0).float()).clamp(min=least)
 
 
 def corrupt(

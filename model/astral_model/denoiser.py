@@ -1,9 +1,13 @@
 """p(x_i | canvas, context) for every position of a canvas at once.
 
 Layout: ``[context][<fim_middle>][canvas]``. The context is causal and pure base; the anchor token and the
-canvas see all context and each other in both directions and run through base + adapter. The base's shift is
-kept: the output at a position predicts the next one, so the anchor predicts canvas position 0
-(DiffuGPT's ablation).
+canvas see all context and run through base + adapter. Masked positions are queries only: everything sees the
+revealed positions of the canvas, in both directions, and nobody sees a mask but itself. So a canvas that is
+revealed from the left is, but for the adapter, exactly what the base has learnt, and training starts from its
+knowledge instead of losing it first. In a *causal* row revealed positions look left only: the path of a
+strict left-to-right order, where every pass adds one token to a cache, and where one pass trains all
+prefixes at once. The base's shift is kept: the output at a position predicts the next one, so the anchor
+predicts canvas position 0 (DiffuGPT's ablation).
 """
 
 from __future__ import annotations
@@ -31,12 +35,14 @@ class Denoiser:
         start: Tensor | int | None = None,
         context_mask: Tensor | None = None,
         visible: Tensor | None = None,
+        causal: Tensor | None = None,
     ) -> Tensor:
         """Hidden states (N, C, D) whose `Backbone.logits` are the distributions of canvas positions 0..C-1.
 
         canvas (N, C) ids; masked (N, C) bool; context of M rows, N a multiple of M; start (N,) or int:
         position of the anchor where contexts have unequal lengths; context_mask (M, context) False on
-        padding; visible (N, C) False on canvas padding that nothing may attend to.
+        padding; visible (N, C) False on canvas padding that nothing may attend to; causal (N,) bool
+        rows that look left only.
         """
         base = self.backbone
         n = canvas.shape[0]
@@ -45,9 +51,15 @@ class Denoiser:
         embedded = torch.where(masked[..., None], mask, embedded)
         anchor = torch.full((n, 1), base.tokenizer.fim_middle, dtype=torch.long, device=base.device)
         x = torch.cat([F.embedding(anchor, base.embedding), embedded], 1)  # (N, 1 + C, D)
-        own_mask = None
-        if visible is not None:
-            own_mask = F.pad(visible, (1, 0), value=True)  # (N, 1 + C)
+        keys = ~masked if visible is None else visible & ~masked
+        keys = F.pad(keys, (1, 0), value=True)  # (N, 1 + C): the anchor is always seen
+        size = keys.shape[1]
+        own_mask = keys[:, None, :] | torch.eye(
+            size, dtype=torch.bool, device=keys.device
+        )  # (N, 1 + C, 1 + C)
+        if causal is not None:
+            left = torch.ones(size, size, dtype=torch.bool, device=keys.device).tril()
+            own_mask = torch.where(causal[:, None, None], own_mask & left, own_mask)
         out, _ = base.forward(
             torch.cat([anchor, canvas], 1),
             context=context,

@@ -81,9 +81,9 @@ class Batch:
     known: list[bool]
 
 
-def plan(dataset: Dataset, seed: int, epoch: int, contexts: int, budget: int = 1 << 30) -> list[Batch]:
-    """All batches of one epoch. At most ``contexts`` holes each, fewer where their contexts are long
-    (``budget`` bounds padded context tokens).
+def plan(dataset: Dataset, seed: int, epoch: int, contexts: int, longest: int = 1 << 30) -> list[Batch]:
+    """All batches of one epoch, ``contexts`` holes each (fewer at the edges); contexts over ``longest``
+    are left out.
 
     The canvas size of an unknown-length example is drawn first and kept only if the answer fits, so that the
     size of a canvas says nothing about the length of the answer but that it fits.
@@ -100,16 +100,13 @@ def plan(dataset: Dataset, seed: int, epoch: int, contexts: int, budget: int = 1
             need = int(answer_lengths[hole]) + 1
             known = rng.random() < KNOWN_LENGTH
             size = next(s for s in sizes if s >= need) if known else rng.choices(sizes, shares)[0]
-            if need <= size:
+            if need <= size and int(context_lengths[hole]) <= longest:
                 groups[size].append((hole, known))
         ready: list[Batch] = []
         for size, members in groups.items():
             members.sort(key=lambda m: int(context_lengths[m[0]]))
             while members:
-                count = min(contexts, len(members))
-                while count > 1 and count * int(context_lengths[members[count - 1][0]]) > budget:
-                    count -= 1
-                taken, members = members[:count], members[count:]
+                taken, members = members[:contexts], members[contexts:]
                 ready.append(Batch(size, [h for h, _ in taken], [k for _, k in taken]))
         rng.shuffle(ready)
         batches += ready

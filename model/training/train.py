@@ -2,7 +2,8 @@
 
 One process a core, one thread each: on few and shared cores, a barrier per step costs far less than the
 barriers inside every multi-threaded GEMM. A step is a fixed set of small batches; the processes draw them
-from one counter, so that one whose core is taken away holds nobody up, and gradients are summed once a step. Run::
+from one counter, so that one whose core is taken away holds nobody up; gradients are summed once a step.
+Run::
 
     torchrun --standalone --nproc-per-node 2 -m training.train RUN --data train.npz --base BASE.gguf
 
@@ -26,14 +27,14 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from astral_model.adapter import Adapter
 from astral_model.backbone import Backbone, Cache
-from astral_model.corruption import Mixture, corrupt
+from astral_model.corruption import Mixture, corrupt, nearness
 from astral_model.denoiser import Denoiser
 from torch import Tensor
 
 from training.dataset import Batch, Dataset, plan
 
-NOISINGS = {8: 12, 16: 6, 32: 3, 64: 2}
-"""Noisings of one hole by canvas size: about the same work for every batch, so that ranks wait little."""
+NOISINGS = {8: 5, 16: 3, 32: 2, 64: 2}
+"""Rows of one hole by canvas size: the first is causal and trains every prefix, the others are noised."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +44,13 @@ class Settings:
     seed: int = 0
     rank: int = 32
     scale: float = 2.0
-    learning_rate: float = 8e-4
-    warmup: int = 25
+    learning_rate: float = 5e-4
+    warmup: int = 10
     contexts: int = 2
     batches: int = 4
+    end_weight: float = 1.5
     tail_weight: float = 0.1
+    longest_context: int = 260
     tail_share: float = 0.25
     average: float = 0.98
 
@@ -67,7 +70,7 @@ class Model:
         self.denoiser = Denoiser(self.backbone, self.adapter)
         seen = frequency > 1
         seen[tokenizer.end] = True
-        shortlist = torch.from_numpy(np.flatnonzero(seen))
+        self.shortlist = shortlist = torch.from_numpy(np.flatnonzero(seen))
         self.output = self.backbone.output[
             shortlist
         ].contiguous()  # (shortlist, D): a fifth of the vocabulary
@@ -87,6 +90,8 @@ class Noised:
     visible: Tensor  # (N, C)
     weight: Tensor  # (N, C)
     start: Tensor  # (N,)
+    causal: Tensor  # (N,)
+    counted: Tensor  # (N, C) bool
 
 
 def noise(dataset: Dataset, batch: Batch, end: int, settings: Settings, generator: torch.Generator) -> Noised:
@@ -100,23 +105,29 @@ def noise(dataset: Dataset, batch: Batch, end: int, settings: Settings, generato
     masked = torch.zeros(m, k, c, dtype=torch.bool)
     visible = torch.ones(m, k, c, dtype=torch.bool)
     weight = torch.zeros(m, k, c)
+    counted = torch.zeros(m, k, c, dtype=torch.bool)
+    causal = torch.zeros(m, k, dtype=torch.bool)
+    causal[:, 0] = True
     for i, example in enumerate(examples):
         n = len(example.answer)
         contexts[i, : len(example.context)] = torch.from_numpy(example.context.astype(np.int64))
         context_mask[i, : len(example.context)] = True
         canvas[i, :, :n] = torch.from_numpy(example.answer.astype(np.int64))
-        masked[i] = corrupt(
+        masked[i, 1:] = corrupt(
             n,
             c,
             batch.known[i],
             torch.from_numpy(example.roles),
             [(int(a), int(b)) for a, b in example.spans],
-            k,
+            k - 1,
             Mixture(),
             generator,
             example.forced,
         )
-        weight[i, :, : n + 1] = 1.0
+        weight[i, :, : n + 1] = nearness(masked[i])[:, : n + 1]
+        weight[i, :, n] *= settings.end_weight
+        counted[i, 0, example.forced : n + 1] = True
+        counted[i, 1:] = masked[i, 1:]
         if batch.known[i]:
             visible[i, :, n + 1 :] = False
         else:
@@ -124,20 +135,13 @@ def noise(dataset: Dataset, batch: Batch, end: int, settings: Settings, generato
             weight[i, :, n + 1 :] = chosen * settings.tail_weight
     start = context_mask.sum(1).repeat_interleave(k)
     flat = (m * k, c)
-    return Noised(
-        contexts,
-        context_mask,
-        canvas.view(flat),
-        masked.view(flat),
-        visible.view(flat),
-        weight.view(flat),
-        start,
-    )
+    rows = (canvas.view(flat), masked.view(flat), visible.view(flat), weight.view(flat))
+    return Noised(contexts, context_mask, *rows, start, causal.view(-1), counted.view(flat))
 
 
-def loss_of(model: Model, noised: Noised) -> tuple[Tensor, int, float]:
-    """Weighted cross-entropy at masked positions that count; with it the number of text and end positions and
-    their mean loss."""
+def loss_of(model: Model, noised: Noised) -> tuple[Tensor, Tensor]:
+    """Mean loss of the causal rows plus weighted mean loss of the noised rows, halved; with it for each of
+    the two how many positions it ran over and the plain mean."""
     with torch.no_grad():
         _, cache = model.backbone.forward(noised.contexts)
     hidden = model.denoiser.hidden(
@@ -147,14 +151,22 @@ def loss_of(model: Model, noised: Noised) -> tuple[Tensor, int, float]:
         start=noised.start,
         context_mask=noised.context_mask,
         visible=noised.visible,
+        causal=noised.causal,
     )
     target = model.place[noised.canvas]  # (N, C)
-    counted = noised.masked & (noised.weight > 0) & (target >= 0)
+    counted = noised.counted & (noised.weight > 0) & (target >= 0)
+    left = noised.causal[:, None].expand_as(counted)[counted]
     weight, target = noised.weight[counted], target[counted]
     logits = F.linear(hidden[counted], model.output).float()  # (positions, shortlist)
     losses = F.cross_entropy(logits, target, reduction="none")
-    text = weight == 1.0
-    return (losses * weight).sum() / weight.sum(), int(text.sum()), float(losses.detach()[text].mean())
+    total = torch.zeros(())
+    report = torch.zeros(4)
+    for at, rows in ((0, left), (2, ~left)):
+        if bool(rows.any()):
+            total = total + 0.5 * (losses[rows] * weight[rows]).sum() / weight[rows].sum()
+            plain = losses.detach()[rows & (weight > 0.1)]
+            report[at], report[at + 1] = len(plain), plain.sum()
+    return total, report
 
 
 class Batches:
@@ -169,7 +181,9 @@ class Batches:
         while True:
             if epoch == len(self._epochs):
                 settings = self._settings
-                self._epochs.append(plan(self._dataset, settings.seed, epoch, settings.contexts))
+                self._epochs.append(
+                    plan(self._dataset, settings.seed, epoch, settings.contexts, settings.longest_context)
+                )
             if number < len(self._epochs[epoch]):
                 return self._epochs[epoch][number]
             number -= len(self._epochs[epoch])
@@ -220,28 +234,29 @@ class Run:
                 "loss_tokens": self.loss_tokens,
                 "seconds": self.seconds,
                 "settings": asdict(self.settings),
+                "vocabulary": self.model.shortlist,
             },
             partial,
         )
         partial.replace(self.directory / f"{name}.pt")
 
-    def update(self, dataset: Dataset, batches: Batches, learning_rate: float) -> tuple[int, float]:
-        """One step over `Settings.batches` batches, shared among ranks as they are free. Returns loss tokens
-        and mean loss over all of them."""
+    def update(self, dataset: Dataset, batches: Batches, learning_rate: float) -> list[float]:
+        """One step over `Settings.batches` batches, shared among ranks as they are free. Returns positions
+        and summed loss of the causal rows, then of the noised rows."""
         total = self.settings.batches
-        report = torch.zeros(2)
+        report = torch.zeros(4)
         while (ticket := self.tickets.add(f"step/{self.step}", 1) - 1) < total:
             number = self.step * total + ticket
             generator = torch.Generator().manual_seed(self.settings.seed * 1_000_003 + number)
             noised = noise(dataset, batches[number], self.model.end, self.settings, generator)
             self.model.adapter.prepare(self.model.backbone.dtype)
-            loss, tokens, plain = loss_of(self.model, noised)
+            loss, found = loss_of(self.model, noised)
             (loss / total).backward()  # type: ignore[no-untyped-call]
-            report += torch.tensor([float(tokens), tokens * plain])
+            report += found
         grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in self.parameters]
         flat = torch.cat([g.flatten() for g in grads] + [report])
         dist.all_reduce(flat)
-        report = flat[-2:].clone()
+        report = flat[-4:].clone()
         at = 0
         for p in self.parameters:
             p.grad = flat[at : at + p.numel()].view_as(p)
@@ -254,8 +269,8 @@ class Run:
         keep = min(self.settings.average, (1 + self.step) / (10 + self.step))
         torch._foreach_lerp_(self.average, [p.detach() for p in self.parameters], 1 - keep)
         self.step += 1
-        self.loss_tokens += int(report[0])
-        return int(report[0]), float(report[1] / report[0].clamp(min=1))
+        self.loss_tokens += int(report[0] + report[2])
+        return [float(x) for x in report]
 
 
 def train(run: Run, dataset: Dataset, options: argparse.Namespace) -> None:
@@ -286,11 +301,12 @@ def train(run: Run, dataset: Dataset, options: argparse.Namespace) -> None:
             dist.all_reduce(stop)
             if stop.item() > 0:
                 break
-            tokens, loss = run.update(dataset, batches, learning_rate)
+            causal, causal_loss, noised, noised_loss = run.update(dataset, batches, learning_rate)
             run.seconds = before + time.time() - began
             if run.rank == 0:
-                row = [run.step, run.loss_tokens, round(run.seconds, 1), tokens, round(loss, 4)]
-                log.writerow([*row, f"{learning_rate:.2e}"])
+                row = [run.step, run.loss_tokens, round(run.seconds, 1), int(causal), int(noised)]
+                losses = [round(causal_loss / max(1, causal), 4), round(noised_loss / max(1, noised), 4)]
+                log.writerow([*row, *losses, f"{learning_rate:.2e}"])
                 stream.flush()
                 if run.step % 20 == 0:
                     print(f"step {run.step} {run.loss_tokens / run.seconds:.1f} loss tokens/s", flush=True)

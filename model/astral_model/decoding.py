@@ -1,0 +1,244 @@
+"""Unmasking: from a canvas of masks to text, many rows at once.
+
+Rows may share contexts (candidates of one hole) or have their own (evaluation in batches). The canvas is
+longer than the answer; the answer ends at the first end token, and everything behind it is end tokens too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from astral_model.backbone import Cache
+from astral_model.corruption import role_of
+from astral_model.denoiser import Denoiser
+from astral_model.healing import ForcedBytes
+from astral_model.order import OrderName, choose
+
+
+class Vocabulary:
+    """The tokens a canvas may hold, and their output rows: those the adapter was trained over, never special
+    ones but the end, and whatever stands in the context (so any name there can be copied)."""
+
+    def __init__(self, denoiser: Denoiser, ids: Tensor | None) -> None:
+        tokenizer = denoiser.backbone.tokenizer
+        size = denoiser.backbone.shape.vocab
+        every = ids if ids is not None else torch.arange(size)
+        banned = torch.zeros(size, dtype=torch.bool)
+        banned[list(tokenizer.special_ids)] = True
+        banned[tokenizer.end] = False
+        self.ids = every[~banned[every]]  # (W,)
+        self.rows = denoiser.backbone.output[self.ids].contiguous()  # (W, D)
+        self.end = tokenizer.end
+        self._backbone = denoiser.backbone
+        self._banned = banned
+        self._known = torch.zeros(size, dtype=torch.bool)
+        self._known[self.ids] = True
+        self.roles = torch.tensor([role_of(p.decode(errors="replace")) for p in tokenizer.pieces])  # (V,)
+        self.pieces = tokenizer.pieces
+        self.forced = ForcedBytes(tokenizer.pieces)
+
+    def logits(self, hidden: Tensor, extra: Tensor) -> Tensor:
+        """fp32 logits over ids + ``extra`` (X,) of hidden (P, D): (P, W + X)."""
+        out = F.linear(hidden, self.rows)
+        if len(extra):
+            out = torch.cat([out, F.linear(hidden, self._backbone.output[extra])], 1)
+        return out.float()
+
+    def extra(self, context: list[int], more: list[int] | None = None) -> Tensor:
+        """Ids of ``context`` and ``more`` that are not in the vocabulary but may be used."""
+        wanted = sorted({i for i in [*context, *(more or [])] if not (self._known[i] or self._banned[i])})
+        return torch.tensor(wanted, dtype=torch.long)
+
+    def all_ids(self, extra: Tensor) -> Tensor:
+        """Column -> token id."""
+        return torch.cat([self.ids, extra])
+
+
+@dataclass
+class Canvas:
+    """State of N rows. ``owed``: bytes that row's text must still begin with (token healing)."""
+
+    ids: Tensor  # (N, C)
+    masked: Tensor  # (N, C)
+    visible: Tensor  # (N, C)
+    log_prob: Tensor  # (N, C): of committed tokens, when they were committed
+    owed: list[bytes]
+    given: list[int]
+    """Tokens at the start of each row that are no news: healed ones."""
+    evaluations: int = 0
+
+    @classmethod
+    def blank(cls, sizes: list[int], end: int, owed: list[bytes]) -> Canvas:
+        """All masks; row n has ``sizes[n]`` positions, the rest of the widest is invisible."""
+        n, c = len(sizes), max(sizes)
+        inside = torch.arange(c)[None] < torch.tensor(sizes)[:, None]  # (N, C)
+        return cls(
+            torch.full((n, c), end), inside.clone(), inside.clone(), torch.zeros(n, c), list(owed), [0] * n
+        )
+
+    def length(self, row: int, end: int) -> int | None:
+        """Tokens before the first end token, None if there is none yet."""
+        at = ((self.ids[row] == end) & ~self.masked[row] & self.visible[row]).nonzero()
+        return int(at[0]) if len(at) else None
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How to unmask."""
+
+    order: OrderName = "left_to_right"
+    threshold: float = 0.9
+    """Commit in parallel what is surer than this."""
+    temperature: float = 0.0
+    """Of rows after the first; row 0 takes the best token always."""
+    window: int = 12
+    """Left to right looks this many masked positions ahead (logits cost as much as a third of a layer
+    each)."""
+    distinct_starts: bool = True
+    """Row b starts with the b-th best first token while that has a fair chance."""
+    fair: float = 0.02
+
+
+@dataclass
+class _Step:
+    """What one pass said about the positions that were asked."""
+
+    row: Tensor  # (P,)
+    column: Tensor  # (P,)
+    log_probs: Tensor  # (P, W + X)
+
+
+@torch.inference_mode()
+def unmask(
+    denoiser: Denoiser,
+    vocabulary: Vocabulary,
+    context: Cache,
+    canvas: Canvas,
+    how: Decoding,
+    *,
+    extra: Tensor | None = None,
+    start: Tensor | int | None = None,
+    context_mask: Tensor | None = None,
+    generator: torch.Generator | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> None:
+    """Unmask ``canvas`` in place until every row ended, or ``stop()`` between passes.
+
+    Rows that are done leave the batch. One context is shared by all rows; with M > 1 contexts, row n has
+    context n (``start`` and ``context_mask`` as in `Denoiser.hidden`).
+    """
+    extra = extra if extra is not None else torch.zeros(0, dtype=torch.long)
+    columns = vocabulary.all_ids(extra)
+    own = context.keys[0].shape[0] > 1
+    opened = [False] * len(canvas.ids)
+    while True:
+        live = canvas.masked.any(1).nonzero().flatten()  # (L,)
+        if not len(live) or stop():
+            return
+        hidden = denoiser.hidden(
+            canvas.ids[live],
+            canvas.masked[live],
+            context.rows(live) if own else context,
+            start=start[live] if isinstance(start, Tensor) else start,
+            context_mask=context_mask[live] if own and context_mask is not None else context_mask,
+            visible=canvas.visible[live],
+        )
+        canvas.evaluations += len(live)
+        asked = canvas.masked[live]
+        if how.order == "left_to_right":
+            asked = asked & (asked.cumsum(1) <= how.window)
+        where = asked.nonzero()  # (P, 2)
+        log_probs = vocabulary.logits(hidden[asked], extra).log_softmax(-1)  # (P, W + X)
+        step = _Step(live[where[:, 0]], where[:, 1], log_probs)
+        _commit(canvas, step, columns, vocabulary, how, opened, generator)
+
+
+def _commit(
+    canvas: Canvas,
+    step: _Step,
+    columns: Tensor,
+    vocabulary: Vocabulary,
+    how: Decoding,
+    opened: list[bool],
+    generator: torch.Generator | None,
+) -> None:
+    """Choose tokens and positions for every live row and write them."""
+    live = sorted(set(step.row.tolist()))
+    firsts = {row: int(canvas.masked[row].nonzero()[0]) for row in live}
+    place = {row: int(((step.row == row) & (step.column == firsts[row])).nonzero()[0]) for row in live}
+    end = columns == vocabulary.end
+    for row in live:
+        if firsts[row] <= canvas.given[row]:  # nothing new is there yet: a fill is not empty
+            step.log_probs[place[row], end] = -torch.inf
+    best, pick = step.log_probs.max(-1)  # (P,)
+    n, c = canvas.ids.shape
+    confidence, chance = torch.full((n, c), -1.0), torch.zeros(n, c)
+    token = torch.full((n, c), vocabulary.end)
+    asked = torch.zeros(n, c, dtype=torch.bool)
+    confidence[step.row, step.column] = best.exp()
+    chance[step.row, step.column] = best
+    token[step.row, step.column] = columns[pick]
+    asked[step.row, step.column] = True
+    chosen = choose(how.order, confidence, asked, how.threshold, vocabulary.roles[token]) & asked
+    for row in live:
+        first, here = firsts[row], step.log_probs[place[row]]
+        if canvas.owed[row]:
+            token[row, first], chance[row, first] = _owed_token(canvas, row, here, columns, vocabulary)
+        else:
+            column = _vary(row, here, how, opened, generator)
+            if column is None:
+                continue
+            token[row, first], chance[row, first] = columns[column], here[column]
+        # a forced or drawn token goes alone: its neighbours were predicted for another one
+        chosen[row] = False
+        chosen[row, first] = True
+    canvas.ids = torch.where(chosen, token, canvas.ids)
+    canvas.log_prob = torch.where(chosen, chance, canvas.log_prob)
+    canvas.masked &= ~chosen
+    for row in live:
+        length = canvas.length(row, vocabulary.end)
+        if length is not None:  # everything behind the first end is end
+            canvas.ids[row, length:] = vocabulary.end
+            canvas.masked[row, length:] = False
+
+
+def _owed_token(
+    canvas: Canvas, row: int, log_probs: Tensor, columns: Tensor, vocabulary: Vocabulary
+) -> tuple[int, float]:
+    """The best token that agrees with the owed bytes, and its log probability among those that do."""
+    owed = canvas.owed[row]
+    allowed = vocabulary.forced.allowed(owed)
+    agrees = torch.zeros(len(vocabulary.roles), dtype=torch.bool)
+    agrees[allowed] = True
+    admissible = log_probs.masked_fill(~agrees[columns], -torch.inf)
+    best = int(admissible.argmax())
+    if torch.isfinite(admissible[best]):
+        token, chance = int(columns[best]), float(admissible.log_softmax(-1)[best])
+    else:  # nothing in the vocabulary fits: take what stands there already
+        token, chance = allowed[0], 0.0
+    canvas.owed[row] = vocabulary.forced.rest(owed, token)
+    if len(vocabulary.pieces[token]) <= len(owed):
+        canvas.given[row] += 1
+        chance = 0.0
+    return token, chance
+
+
+def _vary(
+    row: int, log_probs: Tensor, how: Decoding, opened: list[bool], generator: torch.Generator | None
+) -> int | None:
+    """Column of another token than the best for this row's next position, or None to take the best."""
+    if row == 0 or how.temperature <= 0:
+        return None
+    if how.distinct_starts and not opened[row]:
+        opened[row] = True
+        top = log_probs.topk(min(row + 1, len(log_probs)))
+        if float(top.values[-1].exp()) >= how.fair:
+            return int(top.indices[-1])
+    probs = (log_probs / how.temperature).softmax(-1)
+    drawn = int(torch.multinomial(probs, 1, generator=generator))
+    return None if drawn == int(log_probs.argmax()) else drawn

@@ -1,0 +1,187 @@
+"""Measures an adapter: masked cross-entropy by rate, and exact match of whole fills at unknown length.
+
+Held-out holes are decoded in batches that share nothing but the pass. Loads a released adapter directory or a
+training checkpoint (``latest.pt``; ``--average`` takes its running average).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from astral_model.adapter import Adapter
+from astral_model.backbone import Backbone, Cache
+from astral_model.decoding import Canvas, Decoding, Vocabulary, unmask
+from astral_model.denoiser import Denoiser
+from astral_model.order import OrderName
+from torch import Tensor
+
+from training.dataset import Dataset, Example
+from training.holes import WEIGHTS
+
+MID_LINE = frozenset(
+    ("argument", "rhs", "condition", "return", "call", "comprehension", "iterable", "operand")
+)
+"""Kinds that are one expression inside a line."""
+
+
+def load_adapter(path: Path, backbone: Backbone, average: bool = False) -> tuple[Adapter, Tensor | None]:
+    """A released adapter, or one from a training checkpoint; with the ids it was trained over if known."""
+    if path.is_dir():
+        adapter = Adapter.load(path, backbone.shape, backbone.sha256, backbone.dtype)
+        return adapter, adapter.vocabulary
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    settings = state["settings"]
+    adapter = Adapter(backbone.shape, settings["rank"], settings["scale"])
+    adapter.load_state_dict(state["adapter"])
+    if average:
+        with torch.no_grad():
+            parameters = [*adapter.factors.values(), adapter.mask_embedding]
+            for p, mean in zip(parameters, state["average"], strict=True):
+                p.copy_(mean)
+    adapter.requires_grad_(False)
+    adapter.prepare(backbone.dtype)
+    return adapter, state.get("vocabulary")
+
+
+def contexts_of(backbone: Backbone, examples: list[Example]) -> tuple[Cache, Tensor]:
+    """Caches of unequal contexts, padded on the right: (cache of M rows, context_mask (M, T))."""
+    longest = max(len(e.context) for e in examples)
+    ids = torch.full((len(examples), longest), backbone.tokenizer.end)
+    mask = torch.zeros(len(examples), longest, dtype=torch.bool)
+    for i, e in enumerate(examples):
+        ids[i, : len(e.context)] = torch.from_numpy(e.context).long()
+        mask[i, : len(e.context)] = True
+    with torch.inference_mode():
+        _, cache = backbone.forward(ids)
+    return cache, mask
+
+
+@torch.inference_mode()
+def cross_entropy(
+    denoiser: Denoiser, vocabulary: Vocabulary, examples: list[Example], canvas: int, rates: tuple[float, ...]
+) -> dict[float, float]:
+    """Mean masked cross-entropy of answer and end tokens, unknown length, by mask rate."""
+    generator = torch.Generator().manual_seed(0)
+    place = torch.full((denoiser.backbone.shape.vocab,), -1)
+    place[vocabulary.ids] = torch.arange(len(vocabulary.ids))
+    sums: dict[float, list[Tensor]] = defaultdict(list)
+    for i in range(0, len(examples), 8):
+        part = examples[i : i + 8]
+        cache, mask = contexts_of(denoiser.backbone, part)
+        ids = torch.full((len(part), canvas), vocabulary.end)
+        for row, e in enumerate(part):
+            ids[row, : len(e.answer)] = torch.from_numpy(e.answer).long()
+        length = torch.tensor([len(e.answer) for e in part])[:, None]
+        column = torch.arange(canvas)[None]
+        for rate in rates:
+            masked = (torch.rand(ids.shape, generator=generator) < rate) | (column > length)
+            hidden = denoiser.hidden(ids, masked, cache, start=mask.sum(1), context_mask=mask)
+            counted = masked & (column <= length) & (place[ids] >= 0)
+            logits = vocabulary.logits(hidden[counted], torch.zeros(0, dtype=torch.long))
+            sums[rate].append(F.cross_entropy(logits, place[ids[counted]], reduction="none"))
+    return {rate: float(torch.cat(parts).mean()) for rate, parts in sums.items()}
+
+
+def decode(
+    denoiser: Denoiser, vocabulary: Vocabulary, examples: list[Example], canvas: int, how: Decoding
+) -> tuple[list[str], int]:
+    """Texts of the best fill of each example, healed part included; with the number of row evaluations."""
+    texts: list[str] = []
+    evaluations = 0
+    tokenizer = denoiser.backbone.tokenizer
+    for i in range(0, len(examples), 8):
+        part = examples[i : i + 8]
+        cache, mask = contexts_of(denoiser.backbone, part)
+        owed = [b"".join(tokenizer.pieces[t] for t in e.answer[: e.forced]) for e in part]
+        state = Canvas.blank([canvas] * len(part), vocabulary.end, owed)
+        context = cache if len(part) > 1 else Cache(cache.keys, cache.values)
+        unmask(denoiser, vocabulary, context, state, how, start=mask.sum(1), context_mask=mask)
+        evaluations += state.evaluations
+        for row in range(len(part)):
+            length = state.length(row, vocabulary.end)
+            texts.append(tokenizer.decode(state.ids[row, : canvas if length is None else length].tolist()))
+    return texts, evaluations
+
+
+def interval(hits: int, cases: int) -> tuple[float, float]:
+    """95 % Wilson interval of a share."""
+    if not cases:
+        return 0.0, 1.0
+    z, p = 1.96, hits / cases
+    middle = (p + z * z / (2 * cases)) / (1 + z * z / cases)
+    half = z * math.sqrt(p * (1 - p) / cases + z * z / (4 * cases * cases)) / (1 + z * z / cases)
+    return middle - half, middle + half
+
+
+def pick(dataset: Dataset, kinds: frozenset[str], cases: int, canvas: int) -> list[Example]:
+    """The first ``cases`` examples of ``kinds`` that fit into the canvas."""
+    names = list(WEIGHTS)
+    found = []
+    for i in range(len(dataset)):
+        if names[int(dataset.kinds[i])] in kinds and len(dataset[i].answer) < canvas:
+            found.append(dataset[i])
+            if len(found) == cases:
+                break
+    return found
+
+
+def main() -> None:
+    """``python -m training.evaluate ADAPTER --data val.npz --base BASE.gguf``."""
+    parser = argparse.ArgumentParser(description="Measure an adapter on held-out holes.")
+    parser.add_argument("adapter", type=Path)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--base", type=Path, required=True)
+    parser.add_argument("--average", action="store_true")
+    parser.add_argument("--cases", type=int, default=48)
+    parser.add_argument("--canvas", type=int, default=32)
+    parser.add_argument("--orders", default="left_to_right")
+    parser.add_argument("--threshold", type=float, default=0.9)
+    parser.add_argument("--no-loss", action="store_true")
+    parser.add_argument("--show", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    backbone = Backbone.load(options.base, device="cpu")
+    adapter, ids = load_adapter(options.adapter, backbone, options.average)
+    denoiser = Denoiser(backbone, adapter)
+    vocabulary = Vocabulary(denoiser, ids)
+    dataset = Dataset(options.data)
+    report: dict[str, object] = {}
+    if not options.no_loss:
+        everything = pick(dataset, frozenset(WEIGHTS), 64, options.canvas)
+        report["cross_entropy"] = cross_entropy(
+            denoiser, vocabulary, everything, options.canvas, (0.3, 0.6, 1.0)
+        )
+        print(json.dumps(report), flush=True)
+    groups = {"mid_line": MID_LINE, "line": frozenset(["line"]), "span": frozenset(["span", "rest_of_line"])}
+    orders: list[OrderName] = options.orders.split(",")
+    for order in orders:
+        for name, kinds in groups.items():
+            examples = pick(dataset, kinds, options.cases, options.canvas)
+            began = time.time()
+            how = Decoding(order, options.threshold)
+            texts, evaluations = decode(denoiser, vocabulary, examples, options.canvas, how)
+            answers = [backbone.tokenizer.decode(e.answer.tolist()) for e in examples]
+            hits = sum(a.strip() == b.strip() for a, b in zip(texts, answers, strict=True))
+            low, high = interval(hits, len(examples))
+            n, seconds = len(examples), time.time() - began
+            print(
+                f"{order} {name}: exact {hits}/{n} = {hits / n:.3f} [{low:.2f}, {high:.2f}], "
+                f"{evaluations / n:.1f} evaluations and {seconds / n:.2f} s a fill",
+                flush=True,
+            )
+            for text, answer in list(zip(texts, answers, strict=True))[: options.show]:
+                print(
+                    "   ", "ok " if text.strip() == answer.strip() else "   ", repr(answer), "->", repr(text)
+                )
+
+
+if __name__ == "__main__":
+    main()
