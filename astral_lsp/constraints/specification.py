@@ -21,7 +21,6 @@ from astral_lsp.verify.syntax import check_syntax
 from astral_lsp.workers.protocol import EngineName, Propose
 
 _LINE_ENDING = re.compile(r"\r\n|\r")
-_NATURAL = ("ellipsis", "not_implemented", "pass_todo")
 _MAX_PREFERRED = 16
 PREFIX_CHARS = 3000
 SUFFIX_CHARS = 1000
@@ -136,10 +135,12 @@ def finish(text: str, hole: Hole, candidate: str, other_holes: Sequence[Hole] = 
 
 
 def _shown(hole: Hole) -> str:
-    """Another hole as the model should read it."""
-    if hole.marker in _NATURAL:
-        return hole.text.strip()
-    return hole.name or "name" if hole.position in ("name", "target") else "..."
+    """Another hole as the model should read it: never ``...``, which it would copy."""
+    if hole.position == "statement":
+        return "pass"
+    if hole.position in ("name", "target"):
+        return hole.name or "name"
+    return "object" if hole.position == "type" else "None"
 
 
 def _with_comment(before: str, hole: Hole) -> str:

@@ -17,6 +17,11 @@ from astral_lsp.holes.scopes import definition_node
 from astral_lsp.holes.tree import Step, SyntaxTree
 
 _TODO = re.compile(r"#.*\b(?:TODO|FIXME)\b", re.IGNORECASE)
+_REFUSAL = re.compile(
+    r"not allowed|n[o']t support|unsupported|must (?:be|implement)|overrid|subclass|can ?not\b|can't|abstract",
+    re.IGNORECASE,
+)
+"""Messages of a NotImplementedError that is meant to stay."""
 _PROTOCOL = re.compile(r"(?:\w+\.)*Protocol$")
 _ABSTRACT_BASE = re.compile(r"(?:\w+\.)*(?:ABC|Protocol)$|.*\bmetaclass\s*=\s*(?:\w+\.)*ABCMeta$", re.DOTALL)
 _ABSTRACT_NAME = re.compile(r"_*(?:Abstract|Base(?=[A-Z_]))|\w*(?:Base|ABC|Interface|Mixin)$")
@@ -47,6 +52,8 @@ def raise_is_hole(tree: SyntaxTree, path: list[Step]) -> bool:
         return False
     raised: tree_sitter.Node | None = path[-1].node.named_child(0)
     if raised is not None and raised.type == "call":
+        if _REFUSAL.search(tree.source(raised)):
+            return False
         raised = raised.child_by_field_name("function")
     if raised is None or tree.source(raised) != "NotImplementedError" or path[-1].node.named_child_count != 1:
         return False

@@ -1,6 +1,6 @@
 """Holes of a 2000-line file after an edit, and the syntax oracle: ``python -m tests.benchmarks.bench_holes``.
 
-Prints a table with the limit of each figure, milliseconds at the median and the 99th percentile (wall clock, and
+Prints a table: the limit of each figure, milliseconds at the median and the 99th percentile (wall clock, and
 processor time for machines that are busy with something else), and how many rounds were timed. Exit status 1
 when a 99th percentile of wall clock is over its limit.
 """

@@ -173,6 +173,8 @@ NEGATIVE = [
     "def f(a):\n    raise NotImplementedError('a') from None\n",
     "def f(a):\n    if a:\n        raise NotImplementedError\n    return 1\n",
     "def f(a):\n    raise ValueError\n",
+    "def f(a):\n    raise NotImplementedError('f is not supported here')\n",
+    "class A:\n    def f(self):\n        raise NotImplementedError('must be overridden')\n",
     "def f(a):\n    x = 1\n    raise NotImplementedError\n",
     "def f(a):\n    pass\n",
     "def f(a):\n    x = 1  # TODO\n    pass\n",
