@@ -19,7 +19,7 @@ class Mutant:
     fill: str
     change: str
     place: str
-    """In a 'function', 'method', 'async', 'generator', 'nested', 'overload', 'property', 'class', 'module'."""
+    """'function', 'method', 'async', 'generator', 'nested', 'overload', 'property', 'class' or 'module'."""
 
     def applied(self, text: str) -> str:
         """Return the changed text."""
@@ -31,8 +31,8 @@ class _Site:
         self.node, self.place = node, place
 
 
-def mutants(text: str, rng: random.Random, count: int) -> list[Mutant]:
-    """Return up to ``count`` different mutants of ``text``, spread over its places."""
+def mutants(text: str, rng: random.Random, count: int, per_hole: int = 3) -> list[Mutant]:
+    """Return about ``count`` different mutants of ``text``, spread over its places, some a hole."""
     tree = ast.parse(text)
     lines = Lines(text)
     sites = [site for site in _sites(tree, "module") if _span(lines, site.node) is not None]
@@ -46,9 +46,10 @@ def mutants(text: str, rng: random.Random, count: int) -> list[Mutant]:
             break
         # half of them uniform over places, so that the rare ones (async, overload, class) get their share
         pool = rng.choice(list(by_place.values())) if rng.random() < 0.5 else sites
-        mutant = _mutate(text, lines, rng.choice(pool), words, rng)
-        if mutant is not None and mutant.fill != text[mutant.start : mutant.end]:
-            found[mutant] = None
+        site = rng.choice(pool)
+        for mutant in [_mutate(text, lines, site, words, rng) for _ in range(per_hole)]:
+            if mutant is not None and mutant.fill != text[mutant.start : mutant.end]:
+                found[mutant] = None
     return list(found)
 
 

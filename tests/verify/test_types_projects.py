@@ -92,29 +92,33 @@ async def test_a_broken_configuration_is_said(tmp_path: Path) -> None:
     assert why or oracle.about["notes"]
 
 
-LAYOUTS = {
-    "flat package": ({"pkg/__init__.py": "", "pkg/b.py": "B: int = 1\n"}, "pkg/a.py", "from pkg.b import B"),
-    "relative": ({"pkg/__init__.py": "", "pkg/b.py": "B: int = 1\n"}, "pkg/a.py", "from .b import B"),
-    "src": ({"src/pkg/__init__.py": "", "src/pkg/b.py": "B: int = 1\n"}, "src/pkg/a.py", "from pkg.b import B"),
-    "tests beside src": ({"src/pkg/__init__.py": "", "src/pkg/b.py": "B: int = 1\n"}, "tests/a.py", "from pkg.b import B"),
-    "tests beside package": ({"pkg/__init__.py": "", "pkg/b.py": "B: int = 1\n"}, "tests/a.py", "from pkg.b import B"),
-    "namespace": ({"ns/pkg/b.py": "B: int = 1\n", "mypy.ini": "[mypy]\nexplicit_package_bases = True\n"}, "ns/pkg/a.py", "from ns.pkg.b import B"),
-    "package init": ({"pkg/b.py": "B: int = 1\n"}, "pkg/__init__.py", "from .b import B"),
-    "stub": ({"b.py": "B = object()\n", "b.pyi": "B: int\n"}, "a.py", "from b import B"),
-    "script with dashes": ({"b.py": "B: int = 1\n"}, "my-script.py", "from b import B"),
-    "called like the standard library": ({"b.py": "B: int = 1\n"}, "random.py", "from b import B"),
-    "own stub beside it": ({"b.py": "B: int = 1\n", "a.pyi": "def other() -> None: ...\n"}, "a.py", "from b import B"),
-    "folder with dashes": ({"my-app/b.py": "B: int = 1\n"}, "my-app/a.py", "from b import B"),
-    "no suffix": ({"b.py": "B: int = 1\n"}, "tool", "from b import B"),
-    "new folder": ({"b.py": "B: int = 1\n"}, "not/yet/there.py", "from b import B"),
-}  # fmt: skip
+B = "B: int = 1\n"
+PACKAGE = {"pkg/__init__.py": "", "pkg/b.py": B}
+SOURCE = {"src/pkg/__init__.py": "", "src/pkg/b.py": B}
+BASES = "[mypy]\nexplicit_package_bases = True\n"
+LAYOUTS: dict[str, tuple[dict[str, str], str, str]] = {
+    "flat package": (PACKAGE, "pkg/a.py", "pkg.b"),
+    "relative": (PACKAGE, "pkg/a.py", ".b"),
+    "src": (SOURCE, "src/pkg/a.py", "pkg.b"),
+    "tests beside src": (SOURCE, "tests/a.py", "pkg.b"),
+    "tests beside package": (PACKAGE, "tests/a.py", "pkg.b"),
+    "namespace": ({"ns/pkg/b.py": B, "mypy.ini": BASES}, "ns/pkg/a.py", "ns.pkg.b"),
+    "package init": ({"pkg/b.py": B}, "pkg/__init__.py", ".b"),
+    "stub": ({"b.py": "B = object()\n", "b.pyi": "B: int\n"}, "a.py", "b"),
+    "script with dashes": ({"b.py": B}, "my-script.py", "b"),
+    "called like the standard library": ({"b.py": B}, "random.py", "b"),
+    "own stub beside it": ({"b.py": B, "a.pyi": "def other() -> None: ...\n"}, "a.py", "b"),
+    "folder with dashes": ({"my-app/b.py": B}, "my-app/a.py", "b"),
+    "no suffix": ({"b.py": B}, "tool", "b"),
+    "new folder": ({"b.py": B}, "not/yet/there.py", "b"),
+}
 
 
 @pytest.mark.parametrize("layout", sorted(LAYOUTS))
 async def test_new_files_in_many_layouts(tmp_path: Path, layout: str) -> None:
-    files, name, imports = LAYOUTS[layout]
+    files, name, module = LAYOUTS[layout]
     lay(tmp_path, files)
-    text = f"{imports}\ndef f(n: int) -> int:\n    return $0\n"
+    text = f"from {module} import B\ndef f(n: int) -> int:\n    return $0\n"
     assert await statuses(tmp_path, name, text, "B + n", "B + ''", "B.nope") == ["passed", "failed", "failed"]
 
 

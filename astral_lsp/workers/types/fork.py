@@ -35,7 +35,7 @@ class Branch:
         self.asked = 0
         pid = os.fork()
         if pid == 0:
-            _live(work, down_read, up_write, (self._down, self._up))
+            _live(work, down_read, up_write)
         self._pid: int | None = pid
         os.close(down_read)
         os.close(up_write)
@@ -77,12 +77,11 @@ class Branch:
         self._pid = None
 
 
-def _live(work: Callable[[Any], Any], down: int, up: int, others: tuple[int, int]) -> None:
+def _live(work: Callable[[Any], Any], down: int, up: int) -> None:
     """The life of the copy: never returns into the code it was forked from."""
     status = 1
     try:
-        for end in (0, 1, *others):
-            os.close(end)
+        _close_all_but(down, up)
         _limit_memory()
         while True:
             (size,) = _HEADER.unpack(_read(down, _HEADER.size, None))
@@ -99,6 +98,15 @@ def _live(work: Callable[[Any], Any], down: int, up: int, others: tuple[int, int
         status = 0
     finally:
         os._exit(status)
+
+
+def _close_all_but(*kept: int) -> None:
+    """Let go of every pipe of the parent, so that its end is seen when it dies; 0 to 2 lead nowhere."""
+    low = 3
+    for end in sorted(kept):
+        os.closerange(low, end)
+        low = end + 1
+    os.closerange(low, 1024)
 
 
 def _limit_memory() -> None:

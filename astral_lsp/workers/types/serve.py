@@ -77,7 +77,7 @@ class Server:
             return Failure(message.id, refused.kind, str(refused))
         except msgspec.ValidationError as error:
             return Failure(message.id, "bad_request", f"malformed parameters: {error}")
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             log.exception("%s failed", message.method)
             self._session = None  # whatever state the build is in, do not use it again
             text = f"mypy failed: {type(error).__name__}: {error}"[:300]
@@ -104,8 +104,12 @@ class Server:
     # --- methods ----------------------------------------------------------------------------------------
 
     def _open(self, params: Any, _: Callable[[], bool]) -> dict[str, Any]:
-        from astral_lsp.workers.types.configuration import ConfigurationError
-        from astral_lsp.workers.types.session import Session
+        try:
+            from astral_lsp.workers.types.configuration import ConfigurationError
+            from astral_lsp.workers.types.session import Session
+        except ImportError as error:
+            hint = "run: pip install 'mypy>=2.2,<2.5'"
+            raise Refused("unavailable", f"mypy cannot be loaded ({error}); {hint}") from error
 
         opened = msgspec.convert(params, OpenTypes)
         if self._session is not None:
