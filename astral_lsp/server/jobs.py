@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-import msgspec
+from msgspec import structs
 
 from astral_lsp.fill.report import FillOptions, FillReport
 from astral_lsp.holes.model import Hole
@@ -19,8 +19,14 @@ if TYPE_CHECKING:
     from astral_lsp.server.state import AstralServer
 
 log = logging.getLogger(__name__)
-GRACE_SECONDS = 1.0
+MARGIN_SECONDS = 1.0
+"""The engine's budget is this much shorter than the person's, so that its verdicts are in by then."""
+GRACE_SECONDS = 1.2
 """After the budget a job may take this long to hand over its best so far; Emacs gives up at 10 s."""
+LATE_SECONDS = 30.0
+"""A job that overran is left to finish, for the list, for at most this long."""
+OVERRUN = "verifying takes longer than the budget; the fills will be listed when it is done"
+QUEUED = "an earlier fill was still running; ask again"
 LOADING = ("loading", "warming", "downloading", "pulling")
 
 
@@ -52,8 +58,7 @@ class Job:
         self.background = background
         self.stop = asyncio.Event()
         self.waiters = 0
-        self.detached = False
-        """Goes on without waiters (the model is loading; the list will show what comes of it)."""
+        self.has_turn = False
         self.listeners: list[OnProgress] = []
         self.task: asyncio.Task[FillReport]
 
@@ -61,10 +66,10 @@ class Job:
         for listener in list(self.listeners):
             listener(text, fraction)
 
-    async def wind_down(self) -> None:
-        """Ask for the best so far; after the grace, abandon."""
+    async def wind_down(self, seconds: float = GRACE_SECONDS) -> None:
+        """Ask for the best so far; abandon a job that has not handed it over in time."""
         self.stop.set()
-        done, _ = await asyncio.wait({self.task}, timeout=GRACE_SECONDS)
+        done, _ = await asyncio.wait({self.task}, timeout=seconds)
         if not done:
             self.task.cancel()
 
@@ -135,9 +140,10 @@ class Jobs:
         async with turn:
             left = options.budget_s - (time.monotonic() - began)
             if job.stop.is_set() or left < min(0.5, options.budget_s / 2):
-                raise NothingYet("an earlier fill was still running; ask again")
-            if left < options.budget_s - 0.2:
-                options = _with_budget(options, left)
+                raise NothingYet(QUEUED)
+            job.has_turn = True
+            margin = min(MARGIN_SECONDS, left / 4)
+            options = structs.replace(options, budget_s=left - margin)
             report = await job.engine.fill(
                 view.document, hole, options, job.on_progress, job.stop, view.holes
             )
@@ -158,13 +164,16 @@ class Jobs:
         job.waiters += 1
         job.listeners.append(on_progress)
         try:
-            done, _ = await asyncio.wait({job.task}, timeout=budget_s + 0.2)
+            done, _ = await asyncio.wait({job.task}, timeout=budget_s)
             if not done and job.engine.status in LOADING:
-                job.detached = True
                 raise StillLoading
             if not done:
-                await job.wind_down()
-            return await _result(job.task)
+                job.stop.set()
+                done, _ = await asyncio.wait({job.task}, timeout=GRACE_SECONDS)
+            if not done:
+                self._loosely(job, LATE_SECONDS)
+                raise NothingYet(OVERRUN if job.has_turn else QUEUED)
+            return _result(job.task)
         except asyncio.CancelledError:
             if job.waiters == 1 and not job.task.done():
                 self._loosely(job)
@@ -173,8 +182,8 @@ class Jobs:
             job.waiters -= 1
             job.listeners.remove(on_progress)
 
-    def _loosely(self, job: Job) -> None:
-        task = asyncio.ensure_future(job.wind_down())
+    def _loosely(self, job: Job, seconds: float = GRACE_SECONDS) -> None:
+        task = asyncio.ensure_future(job.wind_down(seconds))
         self._loose.add(task)
         task.add_done_callback(self._loose.discard)
 
@@ -192,9 +201,8 @@ class Jobs:
         return len(jobs)
 
 
-async def _result(task: asyncio.Task[FillReport]) -> FillReport:
-    await asyncio.wait({task}, timeout=GRACE_SECONDS)
-    if not task.done() or task.cancelled():
+def _result(task: asyncio.Task[FillReport]) -> FillReport:
+    if task.cancelled():
         raise NothingYet("nothing was found within the time")
     error = task.exception()
     if isinstance(error, NothingYet):
@@ -202,7 +210,3 @@ async def _result(task: asyncio.Task[FillReport]) -> FillReport:
     if error is not None:
         raise NothingYet(f"the fill failed: {error}")
     return task.result()
-
-
-def _with_budget(options: FillOptions, budget_s: float) -> FillOptions:
-    return msgspec.structs.replace(options, budget_s=budget_s)

@@ -13,6 +13,7 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Generator
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from lsprotocol import types
@@ -109,6 +110,15 @@ class AstralProtocol(LanguageServerProtocol):
         self._send_data({
             "jsonrpc": self.VERSION, "id": request_id, "error": {"code": error.code, "message": error.message}
         })  # fmt: skip
+
+    def _send_handler_result(self, future: Future[Any], *, msg_id: str | int) -> None:
+        error = None if future.cancelled() else future.exception()
+        if not isinstance(error, RequestError):
+            super()._send_handler_result(future, msg_id=msg_id)
+            return
+        log.info("request %s: %s", msg_id, error.message)  # an answer like any other, no failure of ours
+        self._request_futures.pop(msg_id, None)
+        self._send_response(msg_id, error=error.to_response_error())
 
     def _handle_cancel_notification(self, msg_id: str | int) -> None:
         # The future stays in the map until its callback has answered: popping it here would let a

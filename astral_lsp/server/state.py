@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from lsprotocol import types
+from pygls.exceptions import FeatureRequestError
 from pygls.lsp.server import LanguageServer
 from pygls.uris import to_fs_path
 
@@ -295,7 +296,8 @@ class AstralServer(LanguageServer):
 
     def report_server_error(self, error: Exception, source: Any) -> None:
         """A notification's handler failed: log it; a pop-up would help nobody."""
-        log.error("%s: %s", getattr(source, "__name__", source), error)
+        if source is not FeatureRequestError:  # those are logged where they are answered
+            log.error("%s: %s", getattr(source, "__name__", source), error)
 
 
 def _cancel(task: asyncio.Task[Any]) -> None:

@@ -65,6 +65,22 @@ async def test_the_deadline_gives_the_best_so_far(tmp_path: Path) -> None:
         assert apply_edit(TEXT, resolved.edit) == TEXT.replace("...", "first_1")
 
 
+async def test_an_engine_that_overruns_is_not_waited_for_but_its_fills_are_listed(tmp_path: Path) -> None:
+    script = {"delay": 3.2, "deaf": True}
+    async with editor(tmp_path, script=script, settings={"fill": {"budgetS": 1.0}}) as session:
+        uri = session.open("area.py", TEXT)
+        await session.until(lambda: session.statuses)
+        (action,) = await session.actions(uri, WHERE)
+        began = time.monotonic()
+        with pytest.raises(JsonRpcException, match="longer than the budget; the fills will be listed"):
+            await session.client.code_action_resolve_async(action)
+        assert time.monotonic() - began < 1.0 + 1.2 + 0.7
+        titles = await session.titles(uri, WHERE)
+        while titles == ["Fill hole"]:
+            titles = await session.titles(uri, WHERE)
+        assert titles[0] == "Fill hole: `first_1` · types ✓ · tests ✓ 3"
+
+
 async def test_a_loading_model_does_not_keep_the_editor_waiting_and_its_fills_come_later(
     tmp_path: Path,
 ) -> None:
