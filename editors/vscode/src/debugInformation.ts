@@ -1,6 +1,7 @@
 // What a bug report needs, as a text document that the person can read before sharing it.
 
 import * as vscode from "vscode";
+import { privateEnvironment } from "./core/install";
 import { pythonVersion } from "./core/interpreter";
 import { system } from "./core/probe";
 import { interpreterFor, SECTION, serverSettings } from "./environment";
@@ -40,7 +41,7 @@ export async function printDebugInformation(
     `server from: ${server ? server.source : "-"}`,
     `server says: ${info ? `${info.name} ${info.version ?? ""}` : "-"}`,
     `server process: ${session.client?.serverProcess?.pid ?? "-"}`,
-    `private environment: ${session.places.privateEnvironment}`,
+    `private environment: ${(await privateEnvironment(session.places.privateHome)) ?? "none"}`,
     `last status: ${JSON.stringify(status.last ?? null)}`,
     "",
   ];

@@ -3,6 +3,7 @@
 import { homedir } from "node:os";
 import * as vscode from "vscode";
 import { contributes } from "../package.json";
+import { privateEnvironment } from "./core/install";
 import { findInterpreter, type Interpreter } from "./core/interpreter";
 import { locateServer, type ServerCommand } from "./core/locate";
 import { system } from "./core/probe";
@@ -13,7 +14,7 @@ export const SECTION = "astral-lsp";
 
 export interface Directories {
   /** Holds the private environment. */
-  privateEnvironment: string;
+  privateHome: string;
   /** Has no Python files in it, so that nothing of the workspace is imported by accident. */
   neutral: string;
 }
@@ -21,7 +22,7 @@ export interface Directories {
 export function directories(context: vscode.ExtensionContext): Directories {
   const storage = context.globalStorageUri;
   return {
-    privateEnvironment: vscode.Uri.joinPath(storage, "server").fsPath,
+    privateHome: vscode.Uri.joinPath(storage, "server").fsPath,
     neutral: vscode.Uri.joinPath(storage, "run").fsPath,
   };
 }
@@ -60,7 +61,7 @@ export async function serverFor(
     {
       setting: setting.map((part) => expanded(part, folder)),
       interpreter: setting.length > 0 ? undefined : await interpreterFor(folder),
-      privateEnvironment: places.privateEnvironment,
+      privateEnvironment: await privateEnvironment(places.privateHome),
       searchPath: searchPath(),
       neutral: places.neutral,
     },

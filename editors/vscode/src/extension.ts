@@ -40,8 +40,7 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
   register("debugInformation", () => printDebugInformation(context, current, status));
   register("showMenu", () => showMenu(current));
   register("installServer", async () => {
-    await current.stop(); // a running server holds the files of its environment
-    await installServer(current.places, log);
+    if (!(await installServer(current.places, log))) return;
     await current.restart();
     tell(current);
   });

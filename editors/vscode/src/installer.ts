@@ -51,13 +51,13 @@ export async function installServer(places: Directories, log: vscode.LogOutputCh
   const settings = vscode.workspace.getConfiguration(`${SECTION}.install`);
   const plan = {
     python,
-    directory: places.privateEnvironment,
+    home: places.privateHome,
     requirement: settings.get("requirement", "astral-lsp"),
     pipArguments: settings.get<string[]>("pipArguments", []),
     neutral: places.neutral,
   };
   await mkdir(places.neutral, { recursive: true });
-  log.info(`installing ${plan.requirement} with ${python} into ${plan.directory}`);
+  log.info(`installing ${plan.requirement} with ${python} into ${plan.home}`);
   const progress = { location: vscode.ProgressLocation.Notification, title: "Astral", cancellable: true };
   try {
     await vscode.window.withProgress(progress, (bar, token) => {
@@ -89,6 +89,6 @@ export async function removeServer(places: Directories, stop: () => Promise<void
   const question = "Remove the private environment of the Astral server?";
   if ((await vscode.window.showWarningMessage(question, { modal: true }, remove)) !== remove) return false;
   await stop();
-  await rm(places.privateEnvironment, { recursive: true, force: true });
+  await rm(places.privateHome, { recursive: true, force: true });
   return true;
 }

@@ -48,12 +48,15 @@ export class FilledDocument implements vscode.TextDocumentContentProvider, vscod
 
 class DiffPreview implements Shown {
   private opening: Thenable<unknown> | undefined;
+  private readonly selection: vscode.Selection;
 
   constructor(
     private readonly editor: vscode.TextEditor,
     private readonly range: vscode.Range,
     private readonly filled: FilledDocument,
-  ) {}
+  ) {
+    this.selection = editor.selection;
+  }
 
   async show(candidate: Candidate): Promise<void> {
     const { document } = this.editor;
@@ -77,6 +80,9 @@ class DiffPreview implements Shown {
     await this.opening; // a person may be faster than the diff editor
     const ours = await openedTabs();
     if (ours.length > 0) await vscode.window.tabGroups.close(ours, true);
+    const { document, viewColumn } = this.editor;
+    const place = viewColumn === undefined ? {} : { viewColumn };
+    await vscode.window.showTextDocument(document, { selection: this.selection, ...place });
   }
 }
 
@@ -163,17 +169,19 @@ const EXPLAIN: vscode.QuickInputButton = { iconPath: new vscode.ThemeIcon("info"
 
 /** Lets the person choose; undefined when they leave. The document is not touched. */
 export async function choose(question: Question, filled: FilledDocument): Promise<Answer> {
-  const { editor, range, mode } = question;
-  const selection = editor.selection;
-  const shown: Shown =
-    mode === "diff" ? new DiffPreview(editor, range, filled) : mode === "inline" ? new GhostPreview(editor, range) : NOTHING;
+  const shown = preview(question, filled);
   try {
     return await ask(question, shown);
   } finally {
     await shown.close();
-    const back = { selection, ...(editor.viewColumn === undefined ? {} : { viewColumn: editor.viewColumn }) };
-    await vscode.window.showTextDocument(editor.document, back);
   }
+}
+
+function preview({ mode, editor, range }: Question, filled: FilledDocument): Shown {
+  if (mode === "off") return NOTHING;
+  // a notebook's cell has no editor of its own that a diff could give way to
+  const cell = editor.document.uri.scheme === "vscode-notebook-cell";
+  return mode === "diff" && !cell ? new DiffPreview(editor, range, filled) : new GhostPreview(editor, range);
 }
 
 function ask(question: Question, shown: Shown): Promise<Answer> {

@@ -176,9 +176,9 @@ export class Session implements vscode.Disposable {
   }
 
   private async options(): Promise<LanguageClientOptions> {
-    const languages = ["file", "untitled", "vscode-notebook", "vscode-notebook-cell"];
+    const schemes = ["file", "untitled", "vscode-notebook-cell"];
     return {
-      documentSelector: languages.map((scheme) => ({ scheme, language: "python" })),
+      documentSelector: schemes.map((scheme) => ({ scheme, language: "python" })),
       outputChannel: this.log,
       traceOutputChannel: this.trace,
       revealOutputChannelOn: RevealOutputChannelOn.Never,

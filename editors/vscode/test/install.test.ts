@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdtempSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { install, InstallError, reason } from "../src/core/install";
+import { install, InstallError, privateEnvironment, reason } from "../src/core/install";
 import { installedVersion } from "../src/core/locate";
 import { system } from "../src/core/probe";
 import { fakeProbe } from "./fakes";
@@ -37,7 +37,7 @@ const noReal = real === undefined ? "there is no python3 with venv" : false;
 function plan(home: string, requirement: string) {
   const neutral = join(home, "run");
   mkdirSync(neutral, { recursive: true });
-  return { python: real ?? "", directory: join(home, "server"), requirement, pipArguments: ["--no-index", "--no-deps"], neutral };
+  return { python: real ?? "", home: join(home, "server"), requirement, pipArguments: ["--no-index", "--no-deps"], neutral };
 }
 
 test("a real private environment from a wheel, twice", { skip: noReal, timeout: 120_000 }, async () => {
@@ -45,12 +45,23 @@ test("a real private environment from a wheel, twice", { skip: noReal, timeout: 
   try {
     const wheel = execFileSync(real ?? "", ["-c", WHEEL, home], { encoding: "utf8" }).trim();
     const wanted = plan(home, wheel);
+    assert.equal(await privateEnvironment(wanted.home), undefined);
+    const used: string[] = [];
     for (let time = 0; time < 2; time++) {
       const said: string[] = [];
       await install(wanted, system, (title) => said.push(title), new AbortController().signal);
       assert.equal(said.length, 3);
+      const directory = await privateEnvironment(wanted.home);
+      assert.ok(directory);
+      assert.equal(await installedVersion(join(directory, "bin", "python"), wanted.neutral, system), "9.8.7");
+      used.push(directory);
     }
-    assert.equal(await installedVersion(join(wanted.directory, "bin", "python"), wanted.neutral, system), "9.8.7");
+    assert.notEqual(used[0], used[1]);
+    assert.deepEqual(readdirSync(wanted.home).length, 1, "the replaced environment is gone");
+
+    const broken = { ...wanted, requirement: join(home, "gone.whl") };
+    await assert.rejects(install(broken, system, () => undefined, new AbortController().signal), InstallError);
+    assert.equal(await privateEnvironment(wanted.home), used[1], "a failed update keeps what worked");
   } finally {
     rmSync(home, { recursive: true, force: true });
   }
@@ -67,7 +78,8 @@ test("a failure names its reason and leaves nothing behind", { skip: noReal, tim
       assert.match(error.output, /Could not find a version/);
       return true;
     });
-    assert.equal(existsSync(wanted.directory), false);
+    assert.equal(await privateEnvironment(wanted.home), undefined);
+    assert.deepEqual(readdirSync(wanted.home), []);
   } finally {
     rmSync(home, { recursive: true, force: true });
   }
@@ -95,7 +107,7 @@ test("reasons in one line", () => {
 
 test("a step that fails stops the plan", async () => {
   const probe = fakeProbe([], () => ({ code: 1, stdout: "", stderr: "no" }));
-  const wanted = { python: "py", directory: join(tmpdir(), "astral-none"), requirement: "r", pipArguments: [], neutral: tmpdir() };
+  const wanted = { python: "py", home: join(tmpdir(), "astral-none"), requirement: "r", pipArguments: [], neutral: tmpdir() };
   await assert.rejects(install(wanted, probe, () => undefined, new AbortController().signal), /Creating a private environment failed: no/);
   assert.equal(probe.ran.length, 1);
 });

@@ -1,20 +1,36 @@
 // Installing the server into a private environment. Pure but for the Probe.
 
-import { rm } from "node:fs/promises";
+import { rm, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { venvPython } from "./interpreter";
 import type { Probe, Ran } from "./probe";
 
 export interface InstallPlan {
   /** A Python that the server supports. */
   python: string;
-  /** Directory of the private environment; an environment that is there is replaced. */
-  directory: string;
+  /** Directory that holds the private environment; one that is there is replaced once the new one works. */
+  home: string;
   /** What pip is asked for. */
   requirement: string;
   /** Further arguments to `pip install`. */
   pipArguments: readonly string[];
   /** Where the programs run. */
   neutral: string;
+}
+
+// An environment cannot be moved, so two directories take turns: the one with the mark is in use.
+const SLOTS = ["a", "b"];
+const MARK = "astral-installed";
+
+/** The private environment in use under `home`; undefined when there is none. */
+export async function privateEnvironment(home: string): Promise<string | undefined> {
+  let found: { directory: string; time: number } | undefined;
+  for (const slot of SLOTS) {
+    const directory = join(home, slot);
+    const time = await stat(join(directory, MARK)).then(({ mtimeMs }) => mtimeMs, () => undefined);
+    if (time !== undefined && time >= (found?.time ?? 0)) found = { directory, time };
+  }
+  return found?.directory;
 }
 
 export interface Step {
@@ -36,14 +52,14 @@ export class InstallError extends Error {
 
 const MINUTE = 60_000;
 
-export function steps(plan: InstallPlan, windows: boolean): Step[] {
-  const python = venvPython(plan.directory, windows);
+function steps(plan: InstallPlan, directory: string, windows: boolean): Step[] {
+  const python = venvPython(directory, windows);
   const pip = ["-m", "pip", "--disable-pip-version-check", "--no-input"];
   return [
     {
       title: "creating a private environment",
       command: plan.python,
-      args: ["-m", "venv", "--clear", plan.directory],
+      args: ["-m", "venv", "--clear", directory],
       timeoutMs: 3 * MINUTE,
     },
     {
@@ -61,21 +77,26 @@ export function steps(plan: InstallPlan, windows: boolean): Step[] {
   ];
 }
 
-/** Runs the plan; on failure or cancellation nothing half-installed is left and InstallError says why. */
+/** Runs the plan. On failure or cancellation InstallError says why, and what was installed before still is. */
 export async function install(
   plan: InstallPlan,
   probe: Probe,
   report: (title: string) => void,
   signal: AbortSignal,
 ): Promise<void> {
-  for (const step of steps(plan, probe.windows)) {
+  const old = await privateEnvironment(plan.home);
+  const directory = SLOTS.map((slot) => join(plan.home, slot)).find((slot) => slot !== old) ?? plan.home;
+  for (const step of steps(plan, directory, probe.windows)) {
     report(step.title);
     const ran = await probe.run(step.command, step.args, { cwd: plan.neutral, timeoutMs: step.timeoutMs, signal });
     if (ran.code === 0) continue;
-    await rm(plan.directory, { recursive: true, force: true });
+    await rm(directory, { recursive: true, force: true });
     const why = signal.aborted ? "cancelled" : reason(ran);
     throw new InstallError(`${capitalise(step.title)} failed: ${why}`, `${ran.stdout}\n${ran.stderr}`.trim());
   }
+  await writeFile(join(directory, MARK), `${plan.requirement}\n`);
+  // a server that still runs from it may hold its files; the next installation clears them
+  if (old) await rm(old, { recursive: true, force: true }).catch(() => undefined);
 }
 
 /** The one line of a program's complaint that a person should see. */

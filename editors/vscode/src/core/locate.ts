@@ -18,8 +18,8 @@ export interface ServerQuery {
   /** `astral-lsp.path`, variables expanded: a program and its arguments; [] when unset. */
   setting: readonly string[];
   interpreter: Interpreter | undefined;
-  /** Directory of the private environment (it may not exist). */
-  privateEnvironment: string;
+  /** Directory of the private environment, where there is one. */
+  privateEnvironment: string | undefined;
   searchPath: string;
   /** A directory with no Python files: `python -m` and `-c` put the working directory first on sys.path. */
   neutral: string;
@@ -52,7 +52,7 @@ export async function locateServer(query: ServerQuery, probe: Probe): Promise<Se
   }
   const pythons: [string | undefined, ServerSource][] = [
     [query.interpreter?.path, "interpreter"],
-    [venvPython(query.privateEnvironment, probe.windows), "private"],
+    [query.privateEnvironment && venvPython(query.privateEnvironment, probe.windows), "private"],
   ];
   for (const [python, source] of pythons) {
     if (!python || !(await probe.executable(python))) continue;
