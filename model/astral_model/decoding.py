@@ -54,6 +54,20 @@ class Vocabulary:
         wanted = sorted({i for i in [*context, *(more or [])] if not (self._known[i] or self._banned[i])})
         return torch.tensor(wanted, dtype=torch.long)
 
+    def owed_token(self, owed: bytes, log_probs: Tensor, columns: Tensor) -> tuple[int, float]:
+        """The best token that agrees with the ``owed`` bytes, and its log probability among those that do.
+
+        log_probs (W + X,) over ``columns``.
+        """
+        allowed = self.forced.allowed(owed)
+        agrees = torch.zeros(len(self.roles), dtype=torch.bool)
+        agrees[allowed] = True
+        admissible = log_probs.masked_fill(~agrees[columns], -torch.inf)
+        best = int(admissible.argmax())
+        if bool(torch.isfinite(admissible[best])):
+            return int(columns[best]), float(admissible.log_softmax(-1)[best])
+        return allowed[0], 0.0  # nothing in the vocabulary fits: take what stands there already
+
     def all_ids(self, extra: Tensor) -> Tensor:
         """Column -> token id."""
         return torch.cat([self.ids, extra])
@@ -210,17 +224,9 @@ def _commit(
 def _owed_token(
     canvas: Canvas, row: int, log_probs: Tensor, columns: Tensor, vocabulary: Vocabulary
 ) -> tuple[int, float]:
-    """The best token that agrees with the owed bytes, and its log probability among those that do."""
+    """`Vocabulary.owed_token` for a row; what healing gives in full counts nothing."""
     owed = canvas.owed[row]
-    allowed = vocabulary.forced.allowed(owed)
-    agrees = torch.zeros(len(vocabulary.roles), dtype=torch.bool)
-    agrees[allowed] = True
-    admissible = log_probs.masked_fill(~agrees[columns], -torch.inf)
-    best = int(admissible.argmax())
-    if torch.isfinite(admissible[best]):
-        token, chance = int(columns[best]), float(admissible.log_softmax(-1)[best])
-    else:  # nothing in the vocabulary fits: take what stands there already
-        token, chance = allowed[0], 0.0
+    token, chance = vocabulary.owed_token(owed, log_probs, columns)
     canvas.owed[row] = vocabulary.forced.rest(owed, token)
     if len(vocabulary.pieces[token]) <= len(owed):
         canvas.given[row] += 1

@@ -20,6 +20,7 @@ from astral_model.backbone import Backbone, Cache
 from astral_model.decoding import Canvas, Decoding, Vocabulary, unmask
 from astral_model.denoiser import Denoiser
 from astral_model.order import OrderName
+from astral_model.writing import Row, Writing, write
 from torch import Tensor
 
 from training.dataset import Dataset, Example
@@ -67,7 +68,8 @@ def contexts_of(backbone: Backbone, examples: list[Example]) -> tuple[Cache, Ten
 def cross_entropy(
     denoiser: Denoiser, vocabulary: Vocabulary, examples: list[Example], canvas: int, rates: tuple[float, ...]
 ) -> dict[float, float]:
-    """Mean masked cross-entropy of answer and end tokens, unknown length, by mask rate."""
+    """Mean masked cross-entropy of answer and end tokens, unknown length, by mask rate; rate 0 stands for
+    the left-to-right path."""
     generator = torch.Generator().manual_seed(0)
     place = torch.full((denoiser.backbone.shape.vocab,), -1)
     place[vocabulary.ids] = torch.arange(len(vocabulary.ids))
@@ -82,8 +84,12 @@ def cross_entropy(
         column = torch.arange(canvas)[None]
         for rate in rates:
             masked = (torch.rand(ids.shape, generator=generator) < rate) | (column > length)
-            hidden = denoiser.hidden(ids, masked, cache, start=mask.sum(1), context_mask=mask)
-            counted = masked & (column <= length) & (place[ids] >= 0)
+            causal = None
+            if rate == 0.0:  # the left-to-right path: every prefix at once
+                masked = torch.zeros_like(masked)
+                causal = torch.ones(len(part), dtype=torch.bool)
+            hidden = denoiser.hidden(ids, masked, cache, start=mask.sum(1), context_mask=mask, causal=causal)
+            counted = (masked | (causal is not None)) & (column <= length) & (place[ids] >= 0)
             logits = vocabulary.logits(hidden[counted], torch.zeros(0, dtype=torch.long))
             sums[rate].append(F.cross_entropy(logits, place[ids[counted]], reduction="none"))
     return {rate: float(torch.cat(parts).mean()) for rate, parts in sums.items()}
@@ -99,10 +105,23 @@ def decode(
     for i in range(0, len(examples), 8):
         part = examples[i : i + 8]
         cache, mask = contexts_of(denoiser.backbone, part)
+        if how.order == "left_to_right":
+            rows = [Row(b"".join(tokenizer.pieces[t] for t in e.answer[: e.forced])) for e in part]
+            evaluations += write(
+                denoiser,
+                vocabulary,
+                cache,
+                rows,
+                Writing(canvas),
+                vary=False,
+                start=mask.sum(1),
+                context_mask=mask,
+            )
+            texts += [tokenizer.decode(row.tokens) for row in rows]
+            continue
         owed = [b"".join(tokenizer.pieces[t] for t in e.answer[: e.forced]) for e in part]
         state = Canvas.blank([canvas] * len(part), vocabulary.end, owed)
-        context = cache if len(part) > 1 else Cache(cache.keys, cache.values)
-        unmask(denoiser, vocabulary, context, state, how, start=mask.sum(1), context_mask=mask)
+        unmask(denoiser, vocabulary, cache, state, how, start=mask.sum(1), context_mask=mask)
         evaluations += state.evaluations
         for row in range(len(part)):
             length = state.length(row, vocabulary.end)
@@ -157,7 +176,7 @@ def main() -> None:
     if not options.no_loss:
         everything = pick(dataset, frozenset(WEIGHTS), 64, options.canvas)
         report["cross_entropy"] = cross_entropy(
-            denoiser, vocabulary, everything, options.canvas, (0.3, 0.6, 1.0)
+            denoiser, vocabulary, everything, options.canvas, (0.0, 0.3, 0.6, 1.0)
         )
         print(json.dumps(report), flush=True)
     groups = {"mid_line": MID_LINE, "line": frozenset(["line"]), "span": frozenset(["span", "rest_of_line"])}

@@ -1,0 +1,30 @@
+"""How long a fill may be, and how large a canvas to give it.
+
+Canvas sizes of training are 8, 16, 32 and 64; an answer of unknown length is given room it will not fill
+and says itself where it ends.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from astral_model.engine import Category
+
+SIZES = (8, 16, 32, 64)
+LONGEST = 64
+"""Tokens of the longest answers the adapter was trained on (62) and the end."""
+
+
+def canvas_size(category: Category, max_tokens: int) -> int:
+    """Positions of the canvas for an order that needs one: room for an expression is smaller than for
+    statements."""
+    wanted = 32 if category == "expression" else 64
+    return max(SIZES[0], min(wanted, max_tokens + 1, LONGEST))
+
+
+def end_distribution(end_chance: Tensor) -> Tensor:
+    """P(length = n) from the chance of the end token at each canvas position (C,): the first end counts."""
+    alive = torch.cumprod(1 - end_chance, 0)
+    before = torch.cat([torch.ones(1), alive[:-1]])
+    return before * end_chance  # (C,), sums to at most 1

@@ -1,0 +1,335 @@
+"""The ``flow`` engine: candidates for one hole from the denoiser, drawn together on one cached context.
+
+Fresh candidates are unmasked strictly left to right by default (`writing`), or in another order on a canvas
+(`decoding`). A failed candidate is repaired in two ways at once: the failed tokens are remasked in place,
+with all that was right given on both sides; and what stands between the first and the last failed token is
+taken as a hole of its own, so that its length may change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from astral_model.adapter import Adapter
+from astral_model.backbone import Backbone, Cache
+from astral_model.decoding import Canvas, Decoding, Vocabulary, unmask
+from astral_model.denoiser import Denoiser
+from astral_model.engine import Control, Draft, Request
+from astral_model.healing import heal, strip_forced
+from astral_model.length import LONGEST, canvas_size
+from astral_model.order import OrderName
+from astral_model.stop import Frame
+from astral_model.writing import Row, Writing, read, write
+
+CONTEXT_STEP = 256
+"""Tokens of context computed between two looks at the control."""
+LEAST_ROWS = 4
+"""Rows drawn even for one candidate: a pass of four costs little more than a pass of one."""
+UNKNOWN_NAME_PENALTY = 0.5
+"""Taken from the mean log probability for each name that is nowhere in Γ, in the file or built in."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A text as it would be inserted, with what its drawing said."""
+
+    text: str
+    log_prob: float
+    """Sum over its tokens and the end."""
+    tokens: int
+    """Number of both."""
+    ended: bool
+
+
+class FlowEngine:
+    """See the module. Not thread-safe; keeps the last context for the next call on the same file.
+
+    ``context``: where to get caches from, to share them with another engine over the same backbone.
+    """
+
+    name = "flow"
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        adapter: Adapter,
+        context: Callable[[str, str, Control], Cache | None] | None = None,
+        order: OrderName = "left_to_right",
+        threshold: float = 0.9,
+    ) -> None:
+        self.backbone = backbone
+        self.denoiser = Denoiser(backbone, adapter)
+        self.vocabulary = Vocabulary(self.denoiser, adapter.vocabulary)
+        self.order: OrderName = order
+        self.threshold = threshold
+        self._context = context or self._own_context
+        self._last: Cache | None = None
+
+    # --- the engine's face --------------------------------------------------------------------------------
+
+    def propose(self, request: Request, control: Control) -> list[Draft]:
+        """Fresh candidates, best first."""
+        context = self._context(heal(request.prefix).prefix, request.suffix, control)
+        if context is None:
+            return []
+        frame = Frame(request.before, request.after, request.category, request.indent)
+        generator = torch.Generator().manual_seed(request.seed)
+        found: dict[str, Draft] = {}
+        for attempt in range(2):  # once more, all rows drawn, if the syntax allows none of the first
+            drawn = self._draw(request, context, attempt > 0, generator, control)
+            self._admit(found, drawn, request, frame, control)
+            if found or control.stop():
+                break
+        return self._best(found, request, control)
+
+    def repair(
+        self, request: Request, text: str, spans: list[tuple[int, int]], control: Control
+    ) -> list[Draft]:
+        """Candidates that differ from ``text`` inside ``spans`` (half-open, code points of ``text``)."""
+        request = replace(request, rejected=request.rejected | {text})
+        spans = sorted((max(0, a), min(len(text), b)) for a, b in spans if a < len(text)) or [(0, len(text))]
+        frame = Frame(request.before, request.after, request.category, request.indent)
+        generator = torch.Generator().manual_seed(request.seed + 1)
+        context = self._context(heal(request.prefix).prefix, request.suffix, control)
+        if context is None:
+            return []
+        found: dict[str, Draft] = {}
+        drawn = self._remask(request, context, text, spans, generator, control)
+        self._admit(found, drawn, request, frame, control)
+        if not control.stop():
+            self._admit(found, self._narrow(request, text, spans, control), request, frame, control)
+            texts = list(found)
+            for one, value in zip(texts, self.score(request, texts, control), strict=True):
+                found[one] = replace(found[one], score=value)
+        return self._best(found, request, control)
+
+    def score(self, request: Request, texts: list[str], control: Control) -> list[float]:
+        """Mean log probability a token (the end included) of each text along the left-to-right path.
+
+        Exact by the chain rule, in one batched pass; comparable between texts of one hole, whoever drew them.
+        -inf for all when the control stops first.
+        """
+        healed = heal(request.prefix)
+        context = self._context(healed.prefix, request.suffix, control) if texts else None
+        if context is None or control.stop():
+            return [float("-inf")] * len(texts)
+        tokens = [self.backbone.tokenizer.encode(healed.forced + text) for text in texts]
+        given = self._given(healed.forced, tokens)
+        extra = self.vocabulary.extra([i for ids in tokens for i in ids])
+        control.evaluations += len(texts)
+        readings = read(self.denoiser, self.vocabulary, context, tokens, given, extra)
+        return [total / max(1, count) for total, count in readings]
+
+    # --- drawing ------------------------------------------------------------------------------------------
+
+    def _draw(
+        self, request: Request, context: Cache, again: bool, generator: torch.Generator, control: Control
+    ) -> list[Drawn]:
+        """One batch of rows; the first one takes the best token always (unless ``again``)."""
+        healed = heal(request.prefix)
+        count = max(LEAST_ROWS, request.candidates) if request.candidates > 1 or again else 1
+        extra = self.vocabulary.extra(context.ids)
+        owed = healed.forced.encode()
+        longest = min(request.max_tokens, LONGEST) + 1
+        if self.order != "left_to_right":
+            how = Decoding(self.order, self.threshold, 0.8)
+            size = canvas_size(request.category, longest)
+            canvas = Canvas.blank([size] * count, self.vocabulary.end, [owed] * count)
+            unmask(
+                self.denoiser,
+                self.vocabulary,
+                context,
+                canvas,
+                how,
+                extra=extra,
+                generator=generator,
+                stop=control.stop,
+            )
+            control.evaluations += canvas.evaluations
+            return self._from_canvas(canvas, healed.forced)
+        rows = [Row(owed) for _ in range(count)]
+        control.evaluations += write(
+            self.denoiser,
+            self.vocabulary,
+            context,
+            rows,
+            Writing(longest, temperature=1.0 if again else 0.8),
+            extra=extra,
+            generator=generator,
+            stop=control.stop,
+        )
+        drawn = []
+        for row in rows:
+            text = self._text(row.tokens, healed.forced)
+            if text is not None:
+                drawn.append(Drawn(text, row.log_prob, row.free + row.ended, row.ended))
+        return drawn
+
+    def _remask(
+        self,
+        request: Request,
+        context: Cache,
+        text: str,
+        spans: list[tuple[int, int]],
+        generator: torch.Generator,
+        control: Control,
+    ) -> list[Drawn]:
+        """Mask the tokens that overlap ``spans`` and unmask them again; everything else is given, the end
+        too."""
+        healed = heal(request.prefix)
+        tokens = self.backbone.tokenizer.encode(healed.forced + text)
+        if not tokens:
+            return []
+        masked = self._overlapping(tokens, healed.forced, text, spans)
+        count = max(2, request.candidates)
+        end = self.vocabulary.end
+        ids = torch.tensor([*tokens, end]).repeat(count, 1)  # (N, C)
+        mask = torch.cat([masked, torch.tensor([False])]).repeat(count, 1)
+        ids[mask] = end
+        canvas = Canvas(
+            ids,
+            mask,
+            torch.ones_like(mask),
+            torch.zeros(mask.shape),
+            [b""] * count,
+            [len(tokens)] * count,  # the length is given: no end token inside
+        )
+        unmask(
+            self.denoiser,
+            self.vocabulary,
+            context,
+            canvas,
+            Decoding("anchored", self.threshold, 0.8),
+            extra=self.vocabulary.extra(context.ids, tokens),
+            generator=generator,
+            stop=control.stop,
+        )
+        control.evaluations += canvas.evaluations
+        return self._from_canvas(canvas, healed.forced)
+
+    def _overlapping(self, tokens: list[int], forced: str, text: str, spans: list[tuple[int, int]]) -> Tensor:
+        """(T,) bool: tokens that share a character with ``spans``; at least one, never a healed one."""
+        edges = [0]
+        for token in tokens:
+            edges.append(edges[-1] + len(self.backbone.tokenizer.pieces[token]))
+        skip = len(forced.encode())
+        masked = torch.zeros(len(tokens), dtype=torch.bool)
+        for first, last in spans:
+            low = skip + len(text[:first].encode())
+            high = skip + len(text[: max(last, first + 1)].encode())
+            for n in range(len(tokens)):
+                if edges[n] < high and edges[n + 1] > max(low, skip):
+                    masked[n] = True
+        if not bool(masked.any()):
+            masked[-1] = True
+        return masked
+
+    def _narrow(
+        self, request: Request, text: str, spans: list[tuple[int, int]], control: Control
+    ) -> list[Drawn]:
+        """Draw everything between the first and the last failed character again, as a hole of its own."""
+        first, last = spans[0][0], max(b for _, b in spans)
+        head, tail = text[:first], text[last:]
+        inner = replace(
+            request,
+            prefix=request.prefix + head,
+            suffix=tail + request.suffix,
+            category="any",
+            seed=request.seed + 2,
+        )
+        context = self._context(heal(inner.prefix).prefix, inner.suffix, control)
+        if context is None:
+            return []
+        generator = torch.Generator().manual_seed(inner.seed)
+        drawn = self._draw(inner, context, False, generator, control)
+        return [replace(one, text=head + one.text + tail) for one in drawn]
+
+    # --- texts --------------------------------------------------------------------------------------------
+
+    def _from_canvas(self, canvas: Canvas, forced: str) -> list[Drawn]:
+        drawn = []
+        for n in range(len(canvas.ids)):
+            length = canvas.length(n, self.vocabulary.end)
+            if bool(canvas.masked[n, :length].any()):  # stopped half way
+                continue
+            size = canvas.ids.shape[1] if length is None else length
+            text = self._text(canvas.ids[n, :size].tolist(), forced)
+            if text is not None:
+                chance = canvas.log_prob[n, : size + 1]
+                drawn.append(Drawn(text, float(chance.sum()), max(1, len(chance)), length is not None))
+        return drawn
+
+    def _text(self, tokens: list[int], forced: str) -> str | None:
+        """The fill proper, None if it is not a text that starts as it must."""
+        text = self.backbone.tokenizer.decode(tokens)
+        if not text.startswith(forced) or "\ufffd" in text:
+            return None
+        return strip_forced(text, forced)
+
+    def _admit(
+        self,
+        found: dict[str, Draft],
+        drawn: list[Drawn],
+        request: Request,
+        frame: Frame,
+        control: Control,
+    ) -> None:
+        """Add what ended, was not rejected, and may stand in the hole by its syntax (tier 1)."""
+        for one in drawn:
+            text = next((t for t in _shapes(one.text, request) if frame.allows(t)), None)
+            if text is None or not one.ended or text in request.rejected:
+                continue
+            value = one.log_prob / max(1, one.tokens)
+            if request.names:
+                unknown = frame.unknown_names(text, frozenset(request.names))
+                value -= UNKNOWN_NAME_PENALTY * len(unknown)
+            if text not in found or found[text].score < value:
+                found[text] = Draft(text, value, one.tokens, control.evaluations, self.name)
+
+    def _best(self, found: dict[str, Draft], request: Request, control: Control) -> list[Draft]:
+        best = sorted(found.values(), key=lambda draft: -draft.score)[: request.candidates]
+        for draft in best:
+            control.on_draft(draft)
+        return best
+
+    def _given(self, forced: str, texts: list[list[int]]) -> int:
+        """How many first tokens lie inside ``forced``: the least over ``texts``, so that all stay comparable."""
+        size, pieces = len(forced.encode()), self.backbone.tokenizer.pieces
+
+        def inside(tokens: list[int]) -> int:
+            used = count = 0
+            for token in tokens:
+                used += len(pieces[token])
+                if used > size:
+                    break
+                count += 1
+            return count
+
+        return min(map(inside, texts), default=0)
+
+    def _own_context(self, prefix: str, suffix: str, control: Control) -> Cache | None:
+        """The cache of this context, computed in parts; None when stopped before it was whole."""
+        tokenizer = self.backbone.tokenizer
+        ids = tokenizer.fim_context(tokenizer.encode(prefix), tokenizer.encode(suffix))
+        cache = self._last
+        if cache is not None and cache.ids == ids:
+            return cache
+        for end in [*range(CONTEXT_STEP, len(ids), CONTEXT_STEP), len(ids)]:
+            if control.stop():
+                return None
+            if cache is not None and cache.ids[:end] == ids[:end]:
+                continue
+            cache = self.backbone.context(ids[:end], cache)
+        self._last = cache.truncated(len(ids)) if cache is not None else None
+        return self._last
+
+
+def _shapes(text: str, request: Request) -> list[str]:
+    """How a drawn text may be written into the hole: as it is, or without blanks at its edges."""
+    if request.category == "any":
+        return [text]
+    return [text.strip(), text] if text != text.strip() else [text]
