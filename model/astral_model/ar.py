@@ -15,7 +15,7 @@ from torch import Tensor
 from astral_model.backbone import Backbone, Cache, common_prefix
 from astral_model.engine import Control, Draft, Request
 from astral_model.healing import ForcedBytes, heal
-from astral_model.likelihood import Likelihood
+from astral_model.likelihood import Likelihood, Reading
 from astral_model.ranking import Evidence, score
 from astral_model.stop import Cut, Frame, Stream, cuts, has_left
 
@@ -25,7 +25,7 @@ TOP_K = 40
 MIN_STREAMS = 4
 """Streams drawn even for one candidate: on a CPU four rows cost little more than one."""
 MAX_STREAMS = 12
-READ_LIMIT = 16
+READ_LIMIT = 10
 """Candidates that are read in full; the rest were clearly worse by what their stream said."""
 ATOM_LIMIT = 16
 """Well-typed atoms of Γ that are read."""
@@ -33,6 +33,7 @@ CONTEXT_STEP = 256
 """Tokens of context computed between two looks at the control."""
 MIDDLE_OF_TOKEN = -7.0
 """Stands for log p(end) where a boundary lies inside a token."""
+_UNREAD = Reading(0.0, 0, 0.0)
 
 
 class ArEngine:
@@ -65,7 +66,7 @@ class ArEngine:
     def _finish(self, pool: list[Evidence], request: Request, control: Control) -> list[Draft]:
         ranked = sorted(((score(one), one) for one in pool), key=lambda pair: -pair[0])
         drafts = [
-            Draft(one.text, value, one.reading.text_tokens, one.evaluations, self.name)
+            Draft(one.text, value, one.reading.tokens, one.evaluations, self.name)
             for value, one in ranked[: request.candidates]
         ]
         for draft in drafts:
@@ -90,15 +91,9 @@ class ArEngine:
         streams = self._draw(context, healed.forced, keep, count, frame, request, control, warm)
         texts = self._texts(streams, request, frame, keep)
         chosen = _most_likely(texts.values(), frame, READ_LIMIT)
-        atoms = _atoms(request, frame, texts)
-        pool = self._read(
-            [cut.text for cut in chosen] + atoms, healed.forced, context, request, frame, control
-        )
-        for evidence, cut in zip(pool, chosen, strict=False):
-            evidence.overlap, evidence.votes, evidence.greedy = cut.overlap, cut.votes, cut.greedy
-            evidence.ended = cut.ended
-            evidence.evaluations += cut.tokens
-        return pool
+        drawn = [_drawn(cut) for cut in chosen]
+        atoms = [Evidence(text, _UNREAD) for text in _atoms(request, frame, texts)]
+        return self._read(drawn + atoms, healed.forced, context, request, frame, control)
 
     def read_texts(self, request: Request, texts: list[str], control: Control) -> list[Evidence]:
         """What the base says of ``texts``, whoever drew them; [] when stopped before it had a context."""
@@ -107,34 +102,38 @@ class ArEngine:
         if context is None:
             return []
         frame = Frame(request.before, request.after, request.category, request.indent)
-        return self._read(texts, healed.forced, context, request, frame, control)
+        pool = [Evidence(text, _UNREAD) for text in texts]
+        return self._read(pool, healed.forced, context, request, frame, control)
 
     def _read(
         self,
-        texts: list[str],
+        pool: list[Evidence],
         forced: str,
         context: Cache,
         request: Request,
         frame: Frame,
         control: Control,
     ) -> list[Evidence]:
-        if not texts:
-            return []
+        """Complete what is known of ``pool``. What a stream said of its own text is not computed again."""
+        if not pool:
+            return pool
+        unread = [one for one in pool if one.reading is _UNREAD]
+        for one, reading in zip(
+            unread, self.likelihood.texts(context, forced, [one.text for one in unread]), strict=True
+        ):
+            one.reading, one.evaluations = reading, one.evaluations + 1
         plain = context.truncated(context.ids.index(self.backbone.tokenizer.fim_suffix))
-        readings = self.likelihood.read(context, plain, forced, texts, request.suffix)
-        control.evaluations += 2 * len(texts)
+        texts = [one.text for one in pool]
+        suffixes = self.likelihood.suffixes(plain, forced, texts, request.suffix)
+        control.evaluations += len(unread) + len(pool)
         names, typed = frozenset(name.split(".")[0] for name in request.names), frozenset(request.preferred)
-        return [
-            Evidence(
-                text,
-                reading,
-                preferred=text in typed,
-                unknown_names=len(frame.unknown_names(text, names)) if names else 0,
-                leaves=frame.leaves(text),
-                evaluations=2,
-            )
-            for text, reading in zip(texts, readings, strict=True)
-        ]
+        for one, suffix in zip(pool, suffixes, strict=True):
+            one.reading.suffix = suffix
+            one.evaluations += 1
+            one.preferred = one.text in typed
+            one.leaves = frame.leaves(one.text)
+            one.unknown_names = len(frame.unknown_names(one.text, names)) if names else 0
+        return pool
 
     def _texts(self, streams: list[Stream], request: Request, frame: Frame, keep: str) -> dict[str, Cut]:
         """Every admissible end of every stream, by its text."""
@@ -269,6 +268,19 @@ def _atoms(request: Request, frame: Frame, known: dict[str, Cut]) -> list[str]:
     return [atom for atom in fresh[:ATOM_LIMIT] if frame.allows(atom)]
 
 
+def _drawn(cut: Cut) -> Evidence:
+    end = cut.end_log_prob if cut.end_log_prob is not None else MIDDLE_OF_TOKEN
+    return Evidence(
+        cut.text,
+        Reading(cut.log_prob, cut.tokens, end),
+        overlap=cut.overlap,
+        votes=cut.votes,
+        greedy=cut.greedy,
+        ended=cut.ended,
+        evaluations=cut.tokens,
+    )
+
+
 def _merge(old: Cut, new: Cut) -> None:
     """Add the evidence of another stream that passes through the same text."""
     old.votes += int(not (old.greedy and new.greedy))
@@ -285,6 +297,6 @@ def _most_likely(found: Iterable[Cut], frame: Frame, limit: int) -> list[Cut]:
     def cheap(cut: Cut) -> float:
         end = cut.end_log_prob if cut.end_log_prob is not None else MIDDLE_OF_TOKEN
         likely = max(end, -14.0) + 0.25 * min(cut.overlap, 40) + cut.log_prob / max(1, cut.tokens)
-        return likely + cut.votes - 6.0 * frame.leaves(cut.text)
+        return likely + cut.votes - 6.0 * frame.leaves(cut.text) - 6.0 * (not cut.text.strip())
 
     return sorted(found, key=cheap, reverse=True)[:limit]

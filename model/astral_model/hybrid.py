@@ -83,8 +83,7 @@ class HybridEngine:
                 evidence.flow = value
         ranked = sorted(((score(one), one) for one in pool), key=lambda pair: -pair[0])
         best = [
-            Draft(one.text, value, one.reading.text_tokens, one.evaluations, one.engine)
-            for value, one in ranked
+            Draft(one.text, value, one.reading.tokens, one.evaluations, one.engine) for value, one in ranked
         ]
         if not best:  # the base had no time to read anything: the flow's own order must do
             best = fresh

@@ -1,8 +1,7 @@
-"""What the base thinks of a whole text in a hole: exact log probabilities in one batched pass a context.
+"""What the base thinks of whole texts in a hole, in one batched pass for each of two readings.
 
-Two readings. With the suffix known (fill-in-the-middle): p(text), p(end | text), and p(suffix | text), for a
-model that does not say its end token shows that it is past the hole by repeating the suffix. With the prefix
-only (left to right): p(text) and p(suffix | text), which is high when the text joins what follows.
+With the suffix known (fill-in-the-middle): p(text) and p(end | text). With the prefix alone (left to right):
+p(beginning of the suffix | text), which is high when the text joins what follows.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from torch import Tensor
 
 from astral_model.backbone import Backbone, Cache
 
-HEAD_CHARS = 40
+HEAD_CHARS = 48
 """Characters of the suffix that are read after a text."""
 _ROWS = 8
 _POSITIONS = 96
@@ -27,21 +26,26 @@ END_TOKENS = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass
 class Reading:
     """Log probabilities of one text in one hole; sums over tokens, natural log."""
 
     text: float
     """log p(healed part and text | prefix, suffix)."""
-    text_tokens: int
+    tokens: int
     end: float
     """log p(end | text)."""
-    repeat: float
-    """Mean log p a token of the suffix's beginning | text, in the same reading."""
-    plain_text: float
-    """log p(healed part and text | prefix)."""
-    plain_suffix: float
-    """Mean log p a token of the suffix's beginning | prefix, text."""
+    suffix: float = 0.0
+    """log p(beginning of the suffix | prefix, text)."""
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One text on its way through the base: ``ids[i]`` predicts ``ids[i + 1]`` for i in ``asked``."""
+
+    ids: list[int]
+    asked: range
+    end_at: int | None = None
 
 
 class Likelihood:
@@ -52,41 +56,30 @@ class Likelihood:
         vocab = backbone.tokenizer.vocab
         self.end_ids = torch.tensor([vocab[token] for token in END_TOKENS if token in vocab])
 
-    def read(self, context: Cache, plain: Cache, forced: str, texts: list[str], suffix: str) -> list[Reading]:
-        """Read ``texts``, each after the healed part ``forced``.
+    def texts(self, context: Cache, forced: str, texts: list[str]) -> list[Reading]:
+        """p(text) and p(end | text), each after the healed part; ``context`` ends before ``<fim_middle>``."""
+        tokenizer = self.backbone.tokenizer
+        bodies = [tokenizer.encode(forced + text) if forced + text else [] for text in texts]
+        rows = [_Row([tokenizer.fim_middle, *body], range(len(body)), len(body)) for body in bodies]
+        return [Reading(sum(steps), len(steps), end) for steps, end in self._pass(context, rows)]
 
-        ``context`` ends before ``<fim_middle>``; ``plain`` is the prefix alone (at least one token).
-        """
-        encode = self.backbone.tokenizer.encode
+    def suffixes(self, plain: Cache, forced: str, texts: list[str], suffix: str) -> list[float]:
+        """log p(beginning of ``suffix`` | prefix, text); ``plain`` is the prefix alone, never empty."""
         head = suffix[:HEAD_CHARS]
-        head_ids = encode(head) if head else []
-        bodies = [encode(forced + text) if forced + text else [] for text in texts]
-        middle = self.backbone.tokenizer.fim_middle
-        known = self._pass(context, [[middle, *body, *head_ids] for body in bodies], ends=bodies)
-        joint = [self._joint(forced + text, head) for text in texts]
+        if not head:
+            return [0.0] * len(texts)
         last = plain.ids[-1]
-        read = self._pass(plain.truncated(plain.length - 1), [[last, *ids] for ids, _ in joint])
-        found: list[Reading] = []
-        for body, (ids, split), (steps, end), (plain_steps, _) in zip(
-            bodies, joint, known, read, strict=True
-        ):
-            size = len(body)
-            found.append(
-                Reading(
-                    text=sum(steps[:size]),
-                    text_tokens=size,
-                    end=end,
-                    repeat=_mean(steps[size:], end),
-                    plain_text=sum(plain_steps[:split]),
-                    plain_suffix=_mean(plain_steps[split : len(ids)], 0.0),
-                )
-            )
-        return found
+        rows: list[_Row] = []
+        for text in texts:
+            ids, split = self._joint(forced + text, head)
+            rows.append(_Row([last, *ids], range(split, len(ids))))
+        found = self._pass(plain.truncated(plain.length - 1), rows)
+        return [sum(steps) for steps, _ in found]
 
     def _joint(self, text: str, head: str) -> tuple[list[int], int]:
         """Tokens of ``text + head`` as one text, and how many of them lie wholly inside ``text``."""
         tokenizer = self.backbone.tokenizer
-        ids = tokenizer.encode(text + head) if text + head else []
+        ids = tokenizer.encode(text + head)
         size, used, count = len(text.encode()), 0, 0
         for token in ids:
             used += len(tokenizer.pieces[token])
@@ -96,38 +89,38 @@ class Likelihood:
         return ids, count
 
     @torch.no_grad()
-    def _pass(
-        self, context: Cache, rows: list[list[int]], ends: list[list[int]] | None = None
-    ) -> list[tuple[list[float], float]]:
-        """log p of tokens 1.. of each row, and log p(end) after the body if ``ends`` names the bodies."""
+    def _pass(self, context: Cache, rows: list[_Row]) -> list[tuple[list[float], float]]:
+        """log p of the asked tokens of each row, and log p(end) where it is asked (else 0)."""
         found: list[tuple[list[float], float]] = []
         for start in range(0, len(rows), _ROWS):
             part = rows[start : start + _ROWS]
-            width = max(len(row) for row in part)
-            ids = torch.zeros(len(part), width, dtype=torch.long)
+            ids = torch.zeros(len(part), max(len(row.ids) for row in part), dtype=torch.long)
             for index, row in enumerate(part):
-                ids[index, : len(row)] = torch.tensor(row)
+                ids[index, : len(row.ids)] = torch.tensor(row.ids)
             hidden, _ = self.backbone.forward(ids.to(self.backbone.device), context=context)
-            for index, row in enumerate(part):
-                body = len(ends[start + index]) if ends is not None else None
-                found.append(self._targets(hidden[index, : len(row)], row[1:], body))
+            asked = [
+                hidden[index, row.asked.start : row.asked.stop + (row.end_at is not None)]
+                for index, row in enumerate(part)
+            ]
+            targets = [
+                [row.ids[i + 1] for i in row.asked] + ([-1] if row.end_at is not None else []) for row in part
+            ]
+            flat = self._targets(torch.cat(asked), [token for row in targets for token in row])
+            for row in part:
+                steps, flat = flat[: len(row.asked)], flat[len(row.asked) :]
+                end = 0.0
+                if row.end_at is not None:
+                    end, flat = flat[0], flat[1:]
+                found.append((steps, end))
         return found
 
-    def _targets(self, hidden: Tensor, targets: list[int], end_at: int | None) -> tuple[list[float], float]:
-        """log p of ``targets`` after each hidden state, and of an end token after position ``end_at``."""
+    def _targets(self, hidden: Tensor, targets: list[int]) -> list[float]:
+        """log p of each target after its hidden state; target -1 means any end token."""
         steps: list[float] = []
-        end = 0.0
         for start in range(0, len(hidden), _POSITIONS):
             logits = self.backbone.logits(hidden[start : start + _POSITIONS])  # (P, V)
-            total = logits.logsumexp(-1)
             wanted = torch.tensor(targets[start : start + _POSITIONS], device=logits.device)
-            picked = logits[: len(wanted)].gather(1, wanted[:, None])[:, 0] - total[: len(wanted)]
-            steps.extend(picked.tolist())
-            if end_at is not None and start <= end_at < start + len(logits):
-                row = end_at - start
-                end = float(logits[row, self.end_ids.to(logits.device)].logsumexp(-1) - total[row])
-        return steps, end
-
-
-def _mean(values: list[float], empty: float) -> float:
-    return sum(values) / len(values) if values else empty
+            picked = logits.gather(1, wanted.clamp(min=0)[:, None])[:, 0]
+            ends = logits[:, self.end_ids.to(logits.device)].logsumexp(-1)
+            steps.extend((torch.where(wanted < 0, ends, picked) - logits.logsumexp(-1)).tolist())
+        return steps

@@ -40,17 +40,14 @@ class Evidence:
 
 
 WEIGHTS: dict[str, float] = {
-    "end": 1.0,
-    "repeat": 1.0,
-    "suffix": 2.0,
-    "overlap": 0.5,
-    "mean": 1.0,
-    "sum": 0.1,
-    "plain": 0.0,
+    "end": 0.7,
+    "suffix": 1.15,
+    "mean": 0.35,
+    "sum": 0.3,
     "votes": 0.3,
-    "greedy": 0.3,
-    "ended": 0.5,
-    "empty": -1.0,
+    "greedy": 0.2,
+    "ended": 0.2,
+    "empty": -4.0,
     "leaves": -3.0,
     "preferred": 0.5,
     "flow": 0.0,
@@ -60,16 +57,13 @@ WEIGHTS: dict[str, float] = {
 def features(evidence: Evidence) -> dict[str, float]:
     """The numbers that are weighed, each of the order of one."""
     reading = evidence.reading
-    tokens = max(1, reading.text_tokens)
     return {
-        "end": max(reading.end, -16.0) / 4,
-        "repeat": max(reading.repeat, -8.0),
-        "suffix": max(reading.plain_suffix, -8.0),
-        "overlap": math.log1p(min(evidence.overlap, 60)),
-        "mean": reading.text / tokens,
+        "end": max(reading.end, -14.0) / 4,
+        "suffix": reading.suffix / 12,
+        "mean": reading.text / max(1, reading.tokens),
         "sum": reading.text / 10,
-        "plain": (reading.text - reading.plain_text) / tokens,
-        "votes": math.log1p(evidence.votes),
+        "overlap": math.log1p(min(evidence.overlap, 60)),
+        "votes": math.log(max(1, evidence.votes)),
         "greedy": float(evidence.greedy),
         "ended": float(evidence.ended),
         "empty": float(not evidence.text.strip()),

@@ -1,0 +1,86 @@
+"""Hybrid: one ranking over what both engines drew; engines behind one door."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from astral_model import hybrid, ranking
+from astral_model.adapter import AdapterError
+from astral_model.ar import ArEngine
+from astral_model.engine import Control, Draft, Request
+from astral_model.hybrid import Engines, HybridEngine
+
+from tests.model.tiny import tiny_backbone
+
+HOLE = Request(
+    "def f(a, b):\n    return ", "\n", "def f(a, b):\n    return ", "\n", "expression", "    ",
+    candidates=5, max_tokens=6, preferred=("a", "b"),
+)  # fmt: skip
+
+
+class FakeFlow:
+    name = "flow"
+
+    def __init__(self, texts: list[str]) -> None:
+        self.drafts = [Draft(text, -1.0, 1, 3, "flow") for text in texts]
+        self.asked: list[str] = []
+
+    def propose(self, request: Request, control: Control) -> list[Draft]:
+        control.evaluations += 3 * len(self.drafts)
+        for draft in self.drafts:
+            control.on_draft(draft)
+        return self.drafts
+
+    def repair(
+        self, request: Request, text: str, spans: list[tuple[int, int]], control: Control
+    ) -> list[Draft]:
+        self.asked = sorted(request.rejected)
+        return self.drafts
+
+    def score(self, request: Request, texts: list[str], control: Control) -> list[float]:
+        return [-0.1 if text == "b" else -5.0 for text in texts]
+
+
+@pytest.fixture(scope="module")
+def ar() -> ArEngine:
+    return ArEngine(tiny_backbone())
+
+
+def test_candidates_of_both_are_ranked_once_and_told_apart(
+    ar: ArEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(ranking.WEIGHTS, "flow", 100.0)
+    seen: list[Draft] = []
+    control = Control(on_draft=seen.append)
+    drafts = HybridEngine(ar, FakeFlow(["b", "a * b", "a * b + b"])).propose(HOLE, control)
+    assert drafts == seen
+    assert drafts[0].text == "b"
+    assert {(d.text, d.engine) for d in drafts} >= {("a", "ar"), ("b", "ar"), ("a * b", "flow")}
+    assert len({d.text for d in drafts}) == len(drafts)
+    assert control.evaluations > 9
+
+
+def test_a_stop_leaves_what_there_is(ar: ArEngine) -> None:
+    assert HybridEngine(ar, FakeFlow(["b"])).propose(HOLE, Control(cancelled=lambda: True)) == []
+
+
+def test_repair_never_returns_the_rejected(ar: ArEngine) -> None:
+    flow = FakeFlow(["b", "a"])
+    drafts = HybridEngine(ar, flow).repair(HOLE, "b", [(0, 1)], Control())
+    assert flow.asked == ["b"]
+    assert drafts
+    assert "b" not in {draft.text for draft in drafts}
+
+
+def test_without_an_adapter_only_ar_is_there() -> None:
+    engines = Engines(tiny_backbone())
+    assert engines.get("ar") is not None
+    assert engines.get("flow") is engines.get("hybrid") is None
+    assert engines.adapter == ""
+
+
+def test_a_named_adapter_must_exist(tmp_path: Path) -> None:
+    with pytest.raises(AdapterError, match="There is no adapter in"):
+        hybrid._adapter_folder(str(tmp_path))
+    assert hybrid._adapter_folder("none") is None
