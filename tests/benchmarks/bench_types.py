@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.bench_types [--checks 3000]
 
-Prints milliseconds per candidate (median and 95th percentile) through the whole oracle: client, pipe, worker, copy.
+Prints milliseconds per candidate (median and 95th percentile) through client, pipe, worker and copy.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Typed projects of a given size, generated: one module of about 300 lines, and 50 files that import each other."""
+"""Typed projects, generated: one module of about 300 lines, and 50 files that import each other."""
 
 from __future__ import annotations
 

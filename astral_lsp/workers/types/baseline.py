@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from astral_lsp.holes.model import Span
+from astral_lsp.holes.tree import SyntaxTree, parse
 from astral_lsp.workers.protocol import CheckTypes
 from astral_lsp.workers.types.messages import Message, Place
 from astral_lsp.workers.types.program import CannotCheck, Program
-from astral_lsp.workers.types.text import HOLE, Lines, Skeleton, call, mend, skeleton
+from astral_lsp.workers.types.text import HOLE, Lines, Skeleton, breaks, call, mend, skeleton
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,19 @@ class Baseline:
     """Those that are the file's own: not about the stand-in itself."""
     note: str
     """What was left out, for people."""
+
+    @cached_property
+    def tree(self) -> SyntaxTree:
+        """The syntax of ``text``; a candidate's is made from it by one edit."""
+        return parse(self.text)
+
+    def tree_with(self, fill: str) -> SyntaxTree:
+        """The syntax of the text with ``fill`` in the hole."""
+        return self.tree.edited(self.hole.start, self.hole.end, fill)
+
+    def place_of(self, fill: str) -> Place:
+        """The lines that ``fill`` touches in the hole."""
+        return Place(self.path, self.place.first, self.place.first + len(breaks(fill).replace("\r\n", "\n")))
 
 
 def key(path: str, params: CheckTypes) -> object:

@@ -7,10 +7,9 @@ import time
 from collections.abc import Callable, Sequence
 
 from astral_lsp.holes.model import Span
-from astral_lsp.holes.tree import parse
 from astral_lsp.report import Finding, Verdict, not_run, unavailable
 from astral_lsp.workers.protocol import CheckTypes, Judged
-from astral_lsp.workers.types.baseline import Baseline, key, make, place
+from astral_lsp.workers.types.baseline import Baseline, key, make
 from astral_lsp.workers.types.copies import Copies
 from astral_lsp.workers.types.fork import BranchFailed
 from astral_lsp.workers.types.localise import Localiser
@@ -94,20 +93,20 @@ class _Trial:
         if isinstance(messages, str):
             # with the hole in its place mypy went through: all of the fill is at fault
             return Verdict("failed", messages, (Finding(messages, "syntax", Span(0, len(fill)), None, 0.5),))
-        new = self._added(text, span, messages)
+        new = self._added(fill, messages)
         if not new:
             return Verdict("passed", base.note)
-        findings = Localiser(base.path, text, span).findings(new)
+        findings = Localiser(base.path, text, span, lambda: base.tree_with(fill)).findings(new)
         return Verdict("failed", f"{len(new)} type error{'s' if len(new) > 1 else ''}", findings)
 
-    def _added(self, text: str, span: Span, messages: Sequence[Message]) -> list[Message]:
+    def _added(self, fill: str, messages: Sequence[Message]) -> list[Message]:
         base = self._baseline
-        where = place(base.path, text, span)
+        where = base.place_of(fill)
         new = added(base.own, messages, base.place, where)
         falls_through = [m for m in base.own if m.code in _MISSING_RETURN and m.path == base.path]
         if not falls_through or not any(m.code in _MISSING_RETURN for m in messages):
             return new
-        if not ends_function(parse(base.text), base.hole):
+        if not ends_function(base.tree, base.hole):
             return new
         # the stand-in falls through to the end of its function, and that is not the file's own error
         own = self._own_missing_returns()

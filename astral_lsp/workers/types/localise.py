@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 
 import tree_sitter
 
 from astral_lsp.holes.model import Span
-from astral_lsp.holes.tree import SyntaxTree, parse
+from astral_lsp.holes.tree import SyntaxTree
 from astral_lsp.report import Finding
 from astral_lsp.workers.types.messages import Message
 from astral_lsp.workers.types.text import Lines
@@ -18,10 +19,13 @@ _EXACT, _NODE, _ELSEWHERE = 0.9, 0.6, 0.2
 class Localiser:
     """Brings messages about one filled module into the fill's own text; parses only when asked."""
 
-    def __init__(self, path: str, text: str, fill: Span) -> None:
-        self._path, self._text, self._fill = path, text, fill
+    def __init__(self, path: str, text: str, fill: Span, tree: Callable[[], SyntaxTree]) -> None:
+        self._path, self._fill, self._make_tree = path, fill, tree
         self._lines = Lines(text)
-        self._tree: SyntaxTree | None = None
+
+    @cached_property
+    def _tree(self) -> SyntaxTree:
+        return self._make_tree()
 
     def findings(self, messages: Sequence[Message]) -> tuple[Finding, ...]:
         """One finding a message, those inside the fill first."""
@@ -69,7 +73,7 @@ class Localiser:
             return None, _ELSEWHERE
         starts = _readings(self._lines, first, max(message.column - 1, 0))
         ends = _readings(self._lines, last, message.end_column)
-        tree = self._tree = self._tree or parse(self._text)
+        tree = self._tree
         covering = tree.path(self._lines.starts[first - 1], self._lines.offset(last, 1 << 30))[-1].node
         fitting = [
             (tree.start(node), tree.end(node))
@@ -86,8 +90,6 @@ class Localiser:
 
     def _node(self, start: int, end: int) -> tuple[int, int, bool]:
         """The smallest node of the fill that covers ``[start, end)``."""
-        if self._tree is None:
-            self._tree = parse(self._text)
         for step in reversed(self._tree.path(start, end)):
             low, high = self._tree.start(step.node), self._tree.end(step.node)
             if low <= start and high >= end:
