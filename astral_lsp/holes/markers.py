@@ -18,7 +18,7 @@ from astral_lsp.holes.tree import Step, SyntaxTree
 
 _TODO = re.compile(r"#.*\b(?:TODO|FIXME)\b", re.IGNORECASE)
 _REFUSAL = re.compile(
-    r"not allowed|n[o']t support|unsupported|must (?:be|implement)|overrid|subclass|can ?not\b|can't|abstract",
+    r"not allowed|n[o']t support|unsupported|must be|must implement|overrid|subclass|cannot|can't|abstract",
     re.IGNORECASE,
 )
 """Messages of a NotImplementedError that is meant to stay."""

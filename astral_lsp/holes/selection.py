@@ -73,6 +73,7 @@ def _is_expression(path: list[Step]) -> bool:
         return False
     if leaf.type in (
         "argument_list",
+        "slice",
         "parameters",
         "keyword_argument",
         "pair",

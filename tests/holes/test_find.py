@@ -318,6 +318,8 @@ SELECTIONS = [
     ("def f(a):\n    «»\n", "statements"),
     ("x = f(«»)\n", "any"),
     ("x = (\n    «a»\n)\n", "expression"),
+    ("x = a[«1:2»]\n", "any"),
+    ("x = a[«1»]\n", "expression"),
     ("for x in y:«\n    pass»\n", "statements"),
 ]
 
