@@ -1,41 +1,40 @@
-"""The buffer with its hole as Any, checked: what fills are measured against."""
+"""A frame seen from one of its holes: what the fills of that hole are measured against."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 
 from astral_lsp.holes.model import Span
 from astral_lsp.holes.tree import SyntaxTree, parse
-from astral_lsp.workers.protocol import CheckTypes
+from astral_lsp.workers.types.frame import Frame
 from astral_lsp.workers.types.messages import Message, Place
-from astral_lsp.workers.types.program import CannotCheck, Program
-from astral_lsp.workers.types.text import HOLE, Lines, Skeleton, breaks, call, mend, skeleton
+from astral_lsp.workers.types.text import Lines, breaks
 
 
-@dataclass(frozen=True)
 class Baseline:
     """One buffer version and one hole of it."""
 
-    path: str
-    source: Skeleton
-    text: str
-    """The whole text as mypy saw it."""
-    hole: Span
-    """Where the stand-in for the hole is in ``text``."""
-    place: Place
-    messages: tuple[Message, ...]
-    """All errors of the program with the stand-in in place."""
-    own: tuple[Message, ...]
-    """Those that are the file's own: not about the stand-in itself."""
-    note: str
-    """What was left out, for people."""
+    def __init__(self, frame: Frame, hole: Span) -> None:
+        self.frame = frame
+        self.path, self.text, self.note = frame.path, frame.text, frame.note
+        self.hole = frame.spans[frame.index(hole)]
+        """Where the stand-in for the hole is in ``text``."""
+        self.place = place(self.path, self.text, self.hole)
+        self.messages = frame.messages
+        """All errors of the program with the stand-in in place."""
+        self.own = not_about(frame.messages, self.path, self.text, self.hole)
+        """Those that are the file's own: not about the stand-in itself."""
 
     @cached_property
     def tree(self) -> SyntaxTree:
         """The syntax of ``text``; a candidate's is made from it by one edit."""
         return parse(self.text)
+
+    def with_fill(self, fill: str) -> tuple[str, Span]:
+        """The text with ``fill`` in the hole, and where it stands."""
+        text = self.text[: self.hole.start] + fill + self.text[self.hole.end :]
+        return text, Span(self.hole.start, self.hole.start + len(fill))
 
     def tree_with(self, fill: str) -> SyntaxTree:
         """The syntax of the text with ``fill`` in the hole."""
@@ -43,31 +42,8 @@ class Baseline:
 
     def place_of(self, fill: str) -> Place:
         """The lines that ``fill`` touches in the hole."""
-        return Place(self.path, self.place.first, self.place.first + len(breaks(fill).replace("\r\n", "\n")))
-
-
-def key(path: str, params: CheckTypes) -> object:
-    """Tells baselines apart."""
-    return (path, params.text, params.hole, tuple(params.other_holes))
-
-
-def make(program: Program, path: str, params: CheckTypes) -> Baseline:
-    """Show the buffer with the hole as Any; raises CannotCheck or Unreadable."""
-    source = skeleton(params.text, [params.hole], params.other_holes)
-    first_reason = ""
-    # an expression or statement; a name; a statement where no call may stand; the selected text itself
-    for stand_in in (call(1, source.written(0)), HOLE, "pass", source.written(0)):
-        mended, why = mend(source, [stand_in], lambda text: program.syntax_error(path, text))
-        if why is not None:
-            first_reason = first_reason or why
-            continue
-        text, (hole,) = mended.fill([stand_in])
-        messages = tuple(program.show(path, text))
-        lines = ", ".join(map(str, mended.left_out))
-        note = f"line {lines} left out: syntax error" if lines else ""
-        own = tuple(not_about(messages, path, text, hole))
-        return Baseline(path, mended, text, hole, place(path, text, hole), messages, own, note)
-    raise CannotCheck(first_reason)
+        last = self.place.first + len(breaks(fill).replace("\r\n", "\n"))
+        return Place(self.path, self.place.first, last)
 
 
 def not_about(messages: Sequence[Message], path: str, text: str, hole: Span) -> list[Message]:

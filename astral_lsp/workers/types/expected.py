@@ -79,7 +79,8 @@ class Wanted:
     is_expression: bool = True
     narrowest: bool = False
     in_function: bool = True
-    argument: bool = False
+    position: int | str | None = None
+    arguments: int = 0
 
 
 @dataclass
@@ -110,11 +111,11 @@ class Observer:
         """Return the mypy plugin that reports here."""
         return _HolePlugin(options, self)
 
-    def see(self, context: FunctionContext) -> Type | None:
-        """Record one visit of mypy to a hole; returns the type that the hole shall have, if not Any."""
+    def see(self, context: FunctionContext) -> None:
+        """Record one visit of mypy to a hole."""
         number = context.args[0][0] if context.args and context.args[0] else None
         if not isinstance(number, IntExpr) or number.value not in self._wanted:
-            return None
+            return
         checker = context.api
         assert isinstance(checker, TypeChecker)
         wanted = self._wanted[number.value]
@@ -126,8 +127,6 @@ class Observer:
         expected, text, note = _sigma(checker, wanted, seen.contexts, siblings, context)
         names = _Gamma(checker, wanted, expected).names()
         seen.types = HoleTypes(text, names, note)
-        # an argument that fits no overload makes mypy try them all, and each try is a context
-        return checker.named_type("types.EllipsisType") if wanted.argument else None
 
 
 class _HolePlugin(Plugin):
@@ -140,7 +139,7 @@ class _HolePlugin(Plugin):
 
     def _visit(self, context: FunctionContext) -> Type:
         try:
-            return self._observer.see(context) or context.default_return_type
+            self._observer.see(context)
         except Exception:  # an exception here would stop mypy altogether
             log.exception("could not read σ and Γ")
         return context.default_return_type
@@ -159,7 +158,8 @@ def _sigma(
     """σ as a type (where there is one), as text, and where it comes from."""
     if not wanted.is_expression:
         return None, None, _returns(checker) or wanted.note
-    known = [c for c in _settled(contexts, checker) if not _says_nothing(c)]
+    formals = _overload_formals(wanted, siblings)
+    known = [c for c in _settled([*contexts, *formals], checker) if not _says_nothing(c)]
     if wanted.rule and all(_is_object(get_proper_type(c)) for c in known):
         known = []
     if known:
@@ -207,6 +207,24 @@ def _settled(contexts: list[Type], checker: TypeChecker) -> list[Type]:
         free = {variable.id for variable in get_all_type_vars(given)} - ours
         settled.append(erase_typevars(given, free) if free else given)
     return settled
+
+
+def _overload_formals(wanted: Wanted, siblings: list[Type]) -> list[Type]:
+    """What each overload of the callee takes at the hole; mypy stops at the first that takes an Any."""
+    callee = get_proper_type(siblings[0]) if siblings and wanted.position is not None else None
+    if not isinstance(callee, Overloaded):
+        return []
+    found = []
+    for item in callee.items:
+        if item.min_args > wanted.arguments:
+            continue
+        if isinstance(wanted.position, str):
+            formal = item.argument_by_name(wanted.position)
+        else:
+            formal = item.argument_by_position(wanted.position)
+        if formal is not None:
+            found.append(formal.typ)
+    return found
 
 
 def _narrowest(known: list[Type]) -> Type:

@@ -9,9 +9,10 @@ from collections.abc import Callable, Sequence
 from astral_lsp.holes.model import Span
 from astral_lsp.report import Finding, Verdict, not_run, unavailable
 from astral_lsp.workers.protocol import CheckTypes, Judged
-from astral_lsp.workers.types.baseline import Baseline, key, make
+from astral_lsp.workers.types.baseline import Baseline
 from astral_lsp.workers.types.copies import Copies
 from astral_lsp.workers.types.fork import BranchFailed
+from astral_lsp.workers.types.frame import Frames
 from astral_lsp.workers.types.localise import Localiser
 from astral_lsp.workers.types.messages import Message, added
 from astral_lsp.workers.types.places import ends_function
@@ -25,10 +26,10 @@ _MISSING_RETURN = ("return", "empty-body")
 class Judge:
     """Judges fills against one program; keeps the last baseline warm."""
 
-    def __init__(self, program: Program) -> None:
-        self._program = program
+    def __init__(self, program: Program, frames: Frames) -> None:
+        self._program, self._frames = program, frames
         self._baseline: Baseline | None = None
-        self._key: object = None
+        self._hole: Span | None = None
         self.copies: Copies | None = None
 
     def check(self, params: CheckTypes, path: str, cancelled: Callable[[], bool]) -> Judged:
@@ -57,12 +58,12 @@ class Judge:
         self._baseline = self.copies = None
 
     def _ready(self, path: str, params: CheckTypes) -> tuple[Baseline, Copies]:
-        same = self._key == key(path, params)
-        if same and self._baseline is not None and self.copies is not None and not self._program.stale():
-            return self._baseline, self.copies
+        frame = self._frames.get(path, params.text, [params.hole], params.other_holes)
+        old = self._baseline
+        if old is not None and self.copies is not None and old.frame is frame and self._hole == params.hole:
+            return old, self.copies
         self.close()
-        self._baseline = make(self._program, path, params)
-        self._key = key(path, params)
+        self._baseline, self._hole = Baseline(frame, params.hole), params.hole
         self.copies = Copies(self._program, self._baseline)
         return self._baseline, self.copies
 
@@ -88,7 +89,7 @@ class _Trial:
         if silencer is not None:
             why = "the fill silences the type checker"
             return Verdict("failed", why, (Finding(why, "ignore", Span(*silencer.span()), None, 1.0),))
-        text, (span,) = base.source.fill([fill])
+        text, span = base.with_fill(fill)
         messages = self._copies.messages(text, span, self._seconds, self._confirm)
         if isinstance(messages, str):
             # with the hole in its place mypy went through: all of the fill is at fault
@@ -116,7 +117,7 @@ class _Trial:
     def _own_missing_returns(self) -> list[Message]:
         """The missing returns that stay when the hole returns something: they are the file's own."""
         base = self._baseline
-        text, (span,) = base.source.fill([f"return {base.text[base.hole.start : base.hole.end]}"])
+        text, span = base.with_fill(f"return {base.text[base.hole.start : base.hole.end]}")
         messages = self._copies.messages(text, span, self._seconds, confirm=True)
         if isinstance(messages, str):  # not a place for a return statement
             return [m for m in base.messages if m.code in _MISSING_RETURN]

@@ -35,8 +35,10 @@ class Site:
     statement: bool = False
     """The hole is a statement of its own."""
     in_function: bool = False
-    argument: bool = False
-    """The hole is an argument of a call."""
+    position: int | str | None = None
+    """Of an argument: which positional one it is, or its keyword."""
+    arguments: int = 0
+    """How many arguments that call has; its callee is the ``sibling``."""
     narrowest: bool = False
     """Of several contexts the narrowest one counts (`or`, `and`), not their union (overloads)."""
 
@@ -54,7 +56,7 @@ def site(tree: SyntaxTree, span: Span) -> Site:
     if len(path) < 2:
         return Site(statement=True, in_function=False)
     found = _look(tree, path)
-    return replace(found, in_function=inside, argument=_is_argument(path))
+    return replace(_argument(tree, path, found), in_function=inside)
 
 
 def _look(tree: SyntaxTree, path: list[Step]) -> Site:
@@ -93,9 +95,25 @@ def _is_format(operation: tree_sitter.Node) -> bool:
     return operator is not None and operator.type == "%" and left is not None and left.type == "string"
 
 
-def _is_argument(path: list[Step]) -> bool:
-    above = [step.type for step in reversed(path[:-1]) if step.type != "parenthesized_expression"]
-    return above[:1] == ["argument_list"] or above[:2] == ["keyword_argument", "argument_list"]
+def _argument(tree: SyntaxTree, path: list[Step], found: Site) -> Site:
+    """Add which argument of which callee the hole is: overloads have a context each."""
+    index = len(path) - 1
+    while index > 0 and path[index - 1].type == "parenthesized_expression":
+        index -= 1
+    keyword = ""
+    if index > 0 and path[index - 1].type == "keyword_argument" and path[index].field == "value":
+        index -= 1
+        name = path[index].node.child_by_field_name("name")
+        keyword = tree.source(name) if name is not None else ""
+    if index < 2 or path[index - 1].type != "argument_list" or path[index - 2].type != "call":
+        return found
+    callee = path[index - 2].node.child_by_field_name("function")
+    arguments = [child for child in path[index - 1].node.named_children if child.type != "comment"]
+    starred = any("splat" in child.type for child in arguments)
+    if callee is None or starred or _holds(callee, _RISKY) or callee.end_byte - callee.start_byte > 200:
+        return found
+    before = sum(child.end_byte <= path[index].node.start_byte for child in arguments)
+    return replace(found, sibling=tree.source(callee), position=keyword or before, arguments=len(arguments))
 
 
 def _is_test(path: list[Step], index: int) -> bool:

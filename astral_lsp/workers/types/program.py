@@ -97,6 +97,10 @@ class Program:
         self._refuse_silenced(path)
         return self._messages
 
+    def shows(self, path: str, text: str) -> bool:
+        """Whether ``text`` is what the program holds for ``path``."""
+        return self._build is not None and self._clean and self._texts.get(path) == text
+
     def stale(self) -> bool:
         """Whether files of the program have changed on disk since the last update."""
         if self._build is None:

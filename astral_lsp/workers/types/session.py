@@ -12,6 +12,7 @@ from astral_lsp.workers.protocol import Analyse, Analysed, CheckTypes, Judged, O
 from astral_lsp.workers.types.analyse import analyse
 from astral_lsp.workers.types.configuration import configure
 from astral_lsp.workers.types.expected import Observer
+from astral_lsp.workers.types.frame import Frames
 from astral_lsp.workers.types.judge import Judge
 from astral_lsp.workers.types.program import Program
 
@@ -24,9 +25,10 @@ class Session:
         os.chdir(root)  # mypy looks for its configuration, and for modules, from here
         self.root = root
         self.configuration = configure(root, params.python, params.trusted)
-        self.observer = Observer()
-        self.program = Program(self.configuration, self.observer.plugin)
-        self.judge = Judge(self.program)
+        observer = Observer()
+        program = Program(self.configuration, observer.plugin)
+        self.frames = Frames(program, observer)
+        self.judge = Judge(program, self.frames)
 
     def about(self) -> dict[str, Any]:
         """What was set up, for people."""
@@ -41,7 +43,7 @@ class Session:
 
     def analyse(self, params: Analyse) -> Analysed:
         """σ and Γ of the asked holes."""
-        return analyse(params, self._path(params.path), self.program, self.observer)
+        return analyse(params, self._path(params.path), self.frames)
 
     def check(self, params: CheckTypes, cancelled: Callable[[], bool]) -> Judged:
         """Verdicts of the fills."""

@@ -1,0 +1,130 @@
+"""One buffer version with every hole as a watched call: one check gives σ, Γ and what fills are held to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from astral_lsp.holes.model import Span
+from astral_lsp.holes.tree import parse
+from astral_lsp.workers.protocol import HoleTypes
+from astral_lsp.workers.types.expected import Observer, Wanted
+from astral_lsp.workers.types.messages import Message
+from astral_lsp.workers.types.places import Site, bound_names, site
+from astral_lsp.workers.types.program import CannotCheck, Program
+from astral_lsp.workers.types.text import HOLE, Skeleton, call, mend, skeleton
+
+_UNSEEN = "mypy does not check this place (unreachable, or not an expression)"
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What mypy says of a buffer whose holes are Any."""
+
+    path: str
+    written: str
+    """The buffer as it came."""
+    holes: tuple[Span, ...]
+    """Every hole of it, in order."""
+    text: str
+    """The text that mypy saw."""
+    spans: tuple[Span, ...]
+    """Where the holes' stand-ins are in ``text``."""
+    messages: tuple[Message, ...]
+    types: tuple[HoleTypes, ...]
+    note: str
+    """What was left out, for people."""
+
+    def index(self, hole: Span) -> int:
+        """Return which hole ``hole`` is."""
+        return self.holes.index(hole)
+
+
+class Frames:
+    """Makes frames and keeps the last one, as long as it is what the program shows."""
+
+    def __init__(self, program: Program, observer: Observer) -> None:
+        self._program, self._observer = program, observer
+        self._last: Frame | None = None
+
+    def get(self, path: str, text: str, asked: Sequence[Span], others: Sequence[Span]) -> Frame:
+        """The frame of a buffer; raises CannotCheck or Unreadable."""
+        holes = _all_holes(asked, others)
+        last = self._last
+        same = last is not None and (last.path, last.written, last.holes) == (path, text, holes)
+        if last is not None and same and self._program.shows(path, last.text) and not self._program.stale():
+            return last
+        self._last = None
+        self._last = self._make(path, text, holes)
+        return self._last
+
+    def _make(self, path: str, text: str, holes: tuple[Span, ...]) -> Frame:
+        source = skeleton(text, holes, [])
+        source, plain = self._readable(source, path)
+        shown, spans = source.fill(plain)
+        tree = parse(shown)
+        sites = [site(tree, span) for span in spans]
+        bound = [bound_names(tree, span.start) for span in spans]
+        watched = [
+            call(i, source.written(i), *_siblings(found)) if plain[i].startswith(f"{HOLE}(") else plain[i]
+            for i, found in enumerate(sites)
+        ]
+        shown, spans = source.fill(watched)
+        self._observer.expect({i: _wanted(found, bound[i]) for i, found in enumerate(sites)})
+        try:
+            messages = self._program.show(path, shown, force=True)
+        finally:
+            seen = self._observer.answer()
+        types = tuple(seen.get(i) or HoleTypes(found.expected, [], _UNSEEN) for i, found in enumerate(sites))
+        lines = ", ".join(map(str, source.left_out))
+        note = f"line {lines} left out: syntax error" if lines else ""
+        return Frame(path, text, holes, shown, spans, tuple(messages), types, note)
+
+    def _readable(self, source: Skeleton, path: str) -> tuple[Skeleton, list[str]]:
+        """The skeleton mended, and a stand-in for each hole so that all parses; raises CannotCheck."""
+        count = len(source.targets)
+        stand_in = [call(i, source.written(i)) for i in range(count)]
+        mended, why = mend(source, stand_in, lambda text: self._program.syntax_error(path, text))
+        if why is None:
+            return mended, stand_in
+        # where no call may stand: a name, a statement, or what the author selected
+        for index in range(count):
+            for form in (HOLE, "pass", source.written(index)):
+                trial = [*stand_in[:index], form, *stand_in[index + 1 :]]
+                mended, still = mend(source, trial, lambda text: self._program.syntax_error(path, text))
+                if still is None:
+                    return mended, trial
+        raise CannotCheck(why)
+
+
+def _all_holes(asked: Sequence[Span], others: Sequence[Span]) -> tuple[Span, ...]:
+    """The asked holes and all others that do not overlap them, in order."""
+    wanted = sorted(set(asked), key=_start)
+    apart = [s for s in set(others) if not any(_meet(s, w) for w in wanted)]
+    return tuple(sorted([*wanted, *apart], key=_start))
+
+
+def _start(span: Span) -> int:
+    return span.start
+
+
+def _meet(one: Span, other: Span) -> bool:
+    return (one.start < other.end and other.start < one.end) or one == other
+
+
+def _wanted(found: Site, bound: frozenset[str]) -> Wanted:
+    return Wanted(
+        found.rule,
+        found.expected,
+        found.note,
+        bound,
+        not found.statement,
+        found.narrowest,
+        found.in_function,
+        found.position,
+        found.arguments,
+    )
+
+
+def _siblings(found: Site) -> list[str]:
+    return [f"({found.sibling})"] if found.sibling else []
