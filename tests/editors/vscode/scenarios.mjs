@@ -289,6 +289,13 @@ const scenarios = {
       await leaveList(editor);
       assert.equal(starts(), 2);
 
+      const { pid } = space.events().findLast(({ event }) => event === "start");
+      process.kill(pid, "SIGKILL");
+      await until("the server to come back", () => starts() === 3);
+      await editor.goTo(12, 13);
+      await fillHole(editor);
+      await leaveList(editor);
+
       await editor.command("Astral: Print Debug Information");
       await editor.page.locator(".tab.active").filter({ hasText: /Untitled|Astral debug/ }).waitFor();
       await until("the debug information", async () => /server from: setting/.test(plain(await editor.page.locator(".view-lines").allInnerTexts())));

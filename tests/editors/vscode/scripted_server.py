@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -34,7 +35,8 @@ class ScriptedEngine:
         self._trusted = trusted
         self._status = "idle"
         self.on_status: Callable[[str], None] = lambda _status: None
-        self._write("start", trusted=trusted, interpreter=settings.interpreter, engine=settings.fill.engine)
+        facts = {"interpreter": settings.interpreter, "engine": settings.fill.engine, "pid": os.getpid()}
+        self._write("start", trusted=trusted, **facts)
 
     def _write(self, event: str, **facts: object) -> None:
         if self._log is not None:

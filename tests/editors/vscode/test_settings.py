@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args, get_origin
 import msgspec
 import pytest
 
+from astral_lsp import __version__
 from astral_lsp.config import Settings, merge
 
 EXTENSION = Path(__file__).parents[3] / "editors" / "vscode"
@@ -85,3 +86,11 @@ def test_every_command_is_registered() -> None:
 def test_the_lockfile_names_no_registry() -> None:
     lock = json.loads((EXTENSION / "package-lock.json").read_text("utf-8"))
     assert not [name for name, package in lock["packages"].items() if "resolved" in package]
+
+
+def test_versions_agree() -> None:
+    assert MANIFEST["version"] == __version__
+    pyproject = (EXTENSION.parents[1] / "pyproject.toml").read_text("utf-8")
+    source = (EXTENSION / "src" / "core" / "interpreter.ts").read_text("utf-8")
+    low, high = re.findall(r"SERVER_PYTHON = \{ min: (\d+), max: (\d+) \}", source)[0]
+    assert f'requires-python = ">=3.{low},<3.{int(high) + 1}"' in pyproject
