@@ -25,6 +25,8 @@ TOP_K = 40
 MIN_STREAMS = 4
 """Streams drawn even for one candidate: on a CPU four rows cost little more than one."""
 MAX_STREAMS = 12
+DRAW_SHARE = 0.8
+"""Part of the time left that drawing may take; reading needs the rest."""
 READ_LIMIT = 10
 """Candidates that are read in full; the rest were clearly worse by what their stream said."""
 ATOM_LIMIT = 16
@@ -118,6 +120,8 @@ class ArEngine:
         if not pool:
             return pool
         unread = [one for one in pool if one.reading is _UNREAD]
+        if control.stop():  # out of time: what the streams said of themselves must do
+            return [one for one in pool if one.reading is not _UNREAD]
         for one, reading in zip(
             unread, self.likelihood.texts(context, forced, [one.text for one in unread]), strict=True
         ):
@@ -192,7 +196,8 @@ class ArEngine:
         hidden, past = base.forward(middle, context=context)
         past = past.rows(torch.zeros(count, dtype=torch.long))
         logits = base.logits(hidden[:, -1]).expand(count, -1)
-        while not control.stop():
+        part = control.part(DRAW_SHARE)
+        while not part.stop():
             control.evaluations += len(alive)
             kept = self._step(logits, streams, owed, alive, warm, generator)
             kept = [row for row in kept if self._goes_on(streams[alive[row]], keep, request, frame)]
@@ -204,6 +209,8 @@ class ArEngine:
             last = torch.tensor([[streams[index].tokens[-1]] for index in alive], device=base.device)
             hidden, past = base.forward(last, context=context, past=past)
             logits = base.logits(hidden[:, -1])
+        if part.ended != "done":
+            control.ended = part.ended
         return streams
 
     def _step(

@@ -66,16 +66,17 @@ class Control:
 
     def stop(self) -> bool:
         """Whether to stop now; remembers why in `ended`."""
-        if self.cancelled():
-            self.ended = "cancelled"
-        elif time.monotonic() > self.deadline:
-            self.ended = "budget"
-        return self.ended != "done"
+        cancelled = self.cancelled()
+        if cancelled or time.monotonic() > self.deadline:
+            self.ended = "cancelled" if cancelled else "budget"
+            return True
+        return False
 
     def part(self, share: float) -> Control:
         """A control for the first ``share`` of the time left; evaluations are added up by the caller."""
-        left = max(0.0, self.deadline - time.monotonic())
-        return Control(time.monotonic() + left * share, self.cancelled, self.on_draft)
+        now = time.monotonic()
+        left = max(0.0, self.deadline - now)
+        return Control(now + left * share, self.cancelled, self.on_draft)
 
 
 class Engine(Protocol):

@@ -6,6 +6,7 @@ either of them finds unlikely sinks: the two fail on different holes.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -26,7 +27,7 @@ class FlowLike(Engine, Protocol):
     """What `hybrid` needs of the flow engine."""
 
     def score(self, request: Request, texts: list[str], control: Control) -> list[float]:
-        """Mean pseudo log likelihood a token of each text under the denoiser."""
+        """Mean log probability a token of each text under the denoiser; -inf when stopped."""
         ...
 
 
@@ -76,11 +77,10 @@ class HybridEngine:
         for draft in drafts:
             if draft.text in known:
                 known[draft.text].votes += 1
-        if pool:
-            for evidence, value in zip(
-                pool, self.flow.score(request, [one.text for one in pool], control), strict=True
-            ):
-                evidence.flow = value
+        if pool and not control.stop():
+            values = self.flow.score(request, [one.text for one in pool], control)
+            for one, value in zip(pool, values, strict=True):
+                one.flow = value if math.isfinite(value) else None
         ranked = sorted(((score(one), one) for one in pool), key=lambda pair: -pair[0])
         best = [
             Draft(one.text, value, one.reading.tokens, one.evaluations, one.engine) for value, one in ranked
@@ -109,7 +109,7 @@ class Engines:
         if adapter is not None:
             from astral_model.sampler import FlowEngine
 
-            flow = FlowEngine(backbone, adapter)
+            flow = FlowEngine(backbone, adapter, context=ar.context)
             self._engines |= {"flow": flow, "hybrid": HybridEngine(ar, flow)}
 
     @classmethod

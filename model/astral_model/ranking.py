@@ -34,7 +34,7 @@ class Evidence:
     leaves: bool = False
     """Starts a new top-level statement although the hole lies inside a block."""
     flow: float | None = None
-    """The denoiser's mean pseudo log likelihood a token."""
+    """The denoiser's mean log probability a token, the end included."""
     engine: str = "ar"
     evaluations: int = 0
 

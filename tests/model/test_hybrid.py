@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -53,7 +54,8 @@ def test_candidates_of_both_are_ranked_once_and_told_apart(
     monkeypatch.setitem(ranking.WEIGHTS, "flow", 100.0)
     seen: list[Draft] = []
     control = Control(on_draft=seen.append)
-    drafts = HybridEngine(ar, FakeFlow(["b", "a * b", "a * b + b"])).propose(HOLE, control)
+    hole = replace(HOLE, candidates=40)
+    drafts = HybridEngine(ar, FakeFlow(["b", "a * b", "a * b + b"])).propose(hole, control)
     assert drafts == seen
     assert drafts[0].text == "b"
     assert {(d.text, d.engine) for d in drafts} >= {("a", "ar"), ("b", "ar"), ("a * b", "flow")}
