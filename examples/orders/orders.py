@@ -43,8 +43,8 @@ class Order:
         """The line with the highest total."""
         return max(self.lines, key=...)
 
-    def products(self) -> list[str]:
-        """Names of the products in this order, sorted."""
+    def product_names(self) -> list[str]:
+        """Return the product name of every line, in alphabetical order."""
         raise NotImplementedError
 
 

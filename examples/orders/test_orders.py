@@ -29,9 +29,9 @@ def test_largest_line() -> None:
     assert tea().largest_line().product == "sencha"
 
 
-def test_products_are_sorted() -> None:
-    assert tea().products() == ["assam", "cup", "sencha"]
-    assert Order("Bob").products() == []
+def test_product_names_are_sorted() -> None:
+    assert tea().product_names() == ["assam", "cup", "sencha"]
+    assert Order("Bob").product_names() == []
 
 
 def test_unpaid_keeps_the_order() -> None:
