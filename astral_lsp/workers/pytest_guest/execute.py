@@ -23,6 +23,8 @@ class Runner:
         """The fill ran at import: every test depends on it."""
         self.held: frozenset[str] = frozenset()
         """Tests that pass without the fill and must pass with it, though they do not reach it."""
+        self.held_when_entered: frozenset[str] = frozenset()
+        """Tests that count, when they call the function around the fill, even if they do not reach the fill itself."""
         self.flaky: frozenset[str] = frozenset()
         self.seconds: float | None = None
         """Wall clock for each single test."""
@@ -36,7 +38,7 @@ class Runner:
         start = time.perf_counter()
         event = body()
         event.update(
-            e="test", id=name, held=name in self.held, reached=self._reach.target or self.always, entered=self._reach.entered, others=self._reach.others,
+            e="test", id=name, held=name in self.held or (name in self.held_when_entered and self._reach.entered), reached=self._reach.target or self.always, entered=self._reach.entered, others=self._reach.others,
             ms=round((time.perf_counter() - start) * 1e3, 3),
         )  # fmt: skip
         self._emit(event)

@@ -17,6 +17,7 @@ from types import CodeType, FunctionType
 from typing import Any
 
 from . import reach, text
+from .reach import Function
 from .text import HOLE_CALL, Buffer
 
 _FUTURE = 0
@@ -25,11 +26,13 @@ for _name in __future__.all_feature_names:
 
 _KIND = 0x20 | 0x80 | 0x100 | 0x200  # CO_GENERATOR, CO_COROUTINE, CO_ITERABLE_COROUTINE, CO_ASYNC_GENERATOR
 
-Function = ast.FunctionDef | ast.AsyncFunctionDef
-
 
 class Unfit(Exception):
     """A fill, or a hole, that cannot be grafted; the message says why."""
+
+
+class Elsewhere(Unfit):
+    """A fill that reaches beyond its hole's block: what tests reach the hole tells nothing about it."""
 
 
 @dataclass(frozen=True)
@@ -143,6 +146,8 @@ class Graft:
 
     def compile(self, fill: str) -> CodeType:
         """New code for the function; raises Unfit, SyntaxError and what else compile() raises."""
+        if text.leaves_block(self._buffer, fill):
+            raise Elsewhere("the fill goes on outside of its block")
         filled = text.compiled(self._buffer.filled(fill))
         shift = len(self._buffer.filled(fill)) - len(filled)
         chunk = filled[max(0, self._start - shift) : len(filled) - self._tail]
@@ -213,15 +218,3 @@ def _line_offset(source: str, line: int) -> int:
             break
         position, line = match.end(), line - 1
     return position if line <= 1 else len(source)
-
-
-def mark_entry(function: Function) -> None:
-    """Insert, in place, a call that notes that ``function`` was entered."""
-    call = ast.Expr(ast.Call(ast.Name(reach.ENTER_CALL, ast.Load()), [], []))
-    index = 1 if ast.get_docstring(function, clean=False) is not None else 0
-    line = function.body[0].lineno
-    for node in ast.walk(call):
-        if isinstance(node, (ast.expr, ast.stmt)):
-            node.lineno = node.end_lineno = line
-            node.col_offset = node.end_col_offset = 0
-    function.body.insert(index, call)

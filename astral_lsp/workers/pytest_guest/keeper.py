@@ -104,16 +104,25 @@ class Keeper:
         outcome = run(buffer, fill, timeout, left, selection, False)
         found = self._verdict(buffer, fill, outcome, timeout, selection, left)
         if found is None:
-            return {"cold": outcome.events[-1]["why"]}
+            event = outcome.events[-1]
+            return {"cold": event["why"], "elsewhere": event["elsewhere"]}
         suspect = self._suspect(outcome, found)
-        if suspect is not None and self._flips(suspect, lambda only, left: run(buffer, fill, timeout, left, only, True),
-                                               selection, left - outcome.seconds):
+        if suspect is not None and self._flips(
+            suspect,
+            lambda only, left: run(buffer, fill, timeout, left, only, True),
+            selection,
+            left - outcome.seconds,
+        ):
             outcome = run(buffer, fill, timeout, left - outcome.seconds, selection, False)
             found = self._verdict(buffer, fill, outcome, timeout, selection, left) or found
         return {"verdict": found}
 
     def _flips(
-        self, test: str, run: Callable[[dict[str, Any], float], Outcome], selection: dict[str, Any] | None, left: float
+        self,
+        test: str,
+        run: Callable[[dict[str, Any], float], Outcome],
+        selection: dict[str, Any] | None,
+        left: float,
     ) -> bool:
         """Run the failed ``test`` again, at most `RETRIES` times, to see whether it can pass with the same fill."""
         only = {"held": [], "beyond": [], **(selection or {}), "run": [test], "flaky": []}

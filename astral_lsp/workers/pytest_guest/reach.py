@@ -14,6 +14,8 @@ _ENTERED = 1023
 ENTER_CALL = "__astral_enter__"
 MARK_CALL = "__astral_mark__"
 
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
 
 class ReachedHole(NotImplementedError):
     """Raised where a hole stands that nobody has filled."""
@@ -63,20 +65,31 @@ class Reach:
 
 
 def mark_statement(tree: ast.Module, region: tuple[Position, Position]) -> None:
-    """Insert, in place, a call of `Reach.mark` before the statement of ``tree`` that holds the beginning of ``region``.
+    """Insert, in place, calls of `Reach.mark` before the statements of ``tree`` that ``region`` begins or goes on with.
 
-    Reaching a fill means here that this statement is about to run. No line moves.
+    Reaching a fill means here that such a statement is about to run. No line moves.
     """
-    body, index = _place(tree, *region)
-    line = body[index].lineno if index < len(body) else region[0][0]
-    call = ast.Expr(ast.Call(ast.Name(MARK_CALL, ast.Load()), [], []))
+    for body, index in _places(tree.body, *region) or [(tree.body, 0)]:
+        line = body[index].lineno if index < len(body) else region[0][0]
+        if index < len(body) and _must_stay_first(body, index):
+            index += 1
+        body.insert(index, call_statement(MARK_CALL, line))
+
+
+def mark_entry(function: Function) -> None:
+    """Insert, in place, a call that notes that ``function`` was entered."""
+    index = 1 if ast.get_docstring(function, clean=False) is not None else 0
+    function.body.insert(index, call_statement(ENTER_CALL, function.body[0].lineno))
+
+
+def call_statement(name: str, line: int) -> ast.stmt:
+    """``name()`` standing on ``line``."""
+    call = ast.Expr(ast.Call(ast.Name(name, ast.Load()), [], []))
     for node in ast.walk(call):
         if isinstance(node, (ast.expr, ast.stmt)):
             node.lineno = node.end_lineno = line
             node.col_offset = node.end_col_offset = 0
-    if index < len(body) and _must_stay_first(body, index):
-        index += 1
-    body.insert(index, call)
+    return call
 
 
 def _start(part: ast.stmt) -> Position:
@@ -87,34 +100,24 @@ def _end(part: ast.stmt) -> Position:
     return part.end_lineno or part.lineno, part.end_col_offset or part.col_offset
 
 
-def _place(tree: ast.Module, first: Position, last: Position) -> tuple[list[ast.stmt], int]:
-    """(statement list, index) of the innermost statement that begins in, or holds, the given region."""
-    found: tuple[list[ast.stmt], int] = (tree.body, 0)
-    body: list[ast.stmt] | None = tree.body
-    while body is not None:
-        index = _overlapping(body, first, last)
-        if index is None:
+def _places(body: list[ast.stmt], first: Position, last: Position) -> list[tuple[list[ast.stmt], int]]:
+    """(statement list, index) for the first statement in each list that begins in the region, or else holds it."""
+    found: list[tuple[list[ast.stmt], int]] = []
+    for index, part in enumerate(body):
+        if _end(part) < first or _start(part) > last:
+            continue
+        if _start(part) >= first:
+            found.append((body, index))
             break
-        statement = body[index]
-        found = (body, index)
-        body = None
-        if _start(statement) < first:  # it began before the fill: look inside
-            inside = [part for part in _bodies(statement) if _overlapping(part, first, last) is not None]
-            body = inside[0] if inside else None
-            if body is None and isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef)):
-                found = _gap(statement, first, found)
+        inside = [place for inner in _bodies(part) for place in _places(inner, first, last)]
+        if not inside and isinstance(part, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            inside = [_gap(part, first, (body, index))]
+        found += inside or [(body, index)]
     return found
 
 
-def _overlapping(body: list[ast.stmt], first: Position, last: Position) -> int | None:
-    for index, part in enumerate(body):
-        if _end(part) >= first and _start(part) <= last:
-            return index
-    return None
-
-
 def _gap(
-    function: ast.FunctionDef | ast.AsyncFunctionDef, first: Position, found: tuple[list[ast.stmt], int]
+    function: Function, first: Position, found: tuple[list[ast.stmt], int]
 ) -> tuple[list[ast.stmt], int]:
     """A fill without statements (a comment, nothing) in the body of ``function``: before what follows it."""
     body = function.body

@@ -19,6 +19,11 @@ class Scope:
         """Their names."""
         return [node.name for node in self.chain]
 
+    @property
+    def function(self) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
+        """The outermost function."""
+        return next((node for node in self.chain if not isinstance(node, ast.ClassDef)), None)
+
     def documented(self) -> list[tuple[str, str, int]]:
         """(dotted name, docstring, its line) for each definition with examples, innermost first."""
         found = []
@@ -38,7 +43,7 @@ def around(tree: ast.Module, first: int, last: int) -> Scope:
         node = body.pop()
         for child in ast.iter_child_nodes(node):
             start, end = extent(child)
-            if start is None or end is None or not (start <= first and last <= end):
+            if not (0 < start <= first and last <= end):
                 continue
             if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
                 chain.append(child)
@@ -47,10 +52,9 @@ def around(tree: ast.Module, first: int, last: int) -> Scope:
     return Scope(tuple(chain))
 
 
-def extent(node: ast.AST) -> tuple[int | None, int | None]:
-    """First and last line of ``node``, decorators included."""
-    start = getattr(node, "lineno", None)
-    end = getattr(node, "end_lineno", None)
+def extent(node: ast.AST) -> tuple[int, int]:
+    """First and last line of ``node``, decorators included; (0, 0) for a node without a place."""
+    start = getattr(node, "lineno", 0)
     for decorator in getattr(node, "decorator_list", ()):
-        start = min(start or decorator.lineno, decorator.lineno)
-    return start, end
+        start = min(start, decorator.lineno)
+    return start, getattr(node, "end_lineno", 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import importlib.util
 import os
@@ -15,7 +16,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from . import collect, kernel, sandbox, wire
+from . import collect, graft, kernel, sandbox, text, wire
 from . import keeper as keeper_module
 from .verdicts import not_run
 
@@ -227,15 +228,14 @@ class Server:
         answers: list[dict[str, Any]] = [{"cold": unfit} for _ in fills]
         if session is not None:
             answers = self._ask_each((root, path, "warm"), request, fills, end)
-        cold = [index for index, answer in enumerate(answers) if "cold" in answer]
-        if cold:
-            selection = session.selection if session is not None else None
-            later = self._ask_each(
-                (root, path, "cold"),
-                {**request, "selection": selection},
-                [fills[index] for index in cold],
-                end,
-            )
+        for elsewhere in (False, True):
+            cold = [
+                index for index, answer in enumerate(answers) if answer.get("elsewhere", False) is elsewhere
+            ]
+            cold = [index for index in cold if "cold" in answers[index]]
+            selection = session.selection if session is not None and not elsewhere else None
+            ask = {**request, "selection": selection}
+            later = self._ask_each((root, path, "cold"), ask, [fills[index] for index in cold], end)
             for index, answer in zip(cold, later, strict=True):
                 answers[index] = answer
         return [answer["verdict"] for answer in answers]
@@ -257,8 +257,8 @@ class Server:
 
     def _prepare(self, key: Key, identity: Any, request: Request, files: list[str], end: float) -> Session:
         session = Session(identity, files)
-        if request["no_graft"]:
-            session.unfit = "asked not to"
+        session.unfit = "asked not to" if request["no_graft"] else _unfit(request, key[1])
+        if session.unfit:
             return session
         left = min(end - time.monotonic(), keeper_module.PREPARE_SECONDS)
         ask = {**request, "do": "prepare", "files": files, "fills": [], "budget_ms": left * 1e3 / 2}
@@ -422,6 +422,19 @@ def _become_keeper(fd: int, place: sandbox.Place, has_pytest: bool) -> None:
             wire.send(fd, {"broken": str(error)})
     finally:
         os._exit(0)
+
+
+def _unfit(request: Request, path: str) -> str:
+    """Why no fill of this hole can be grafted, as far as the text alone tells; '' when it may be possible."""
+    buffer = keeper_module.buffer_of(request)
+    source = text.baseline(buffer)
+    if source is None:
+        return "the buffer does not parse around the hole"
+    try:
+        graft.Graft(buffer, source, ast.parse(text.compiled(source)), path)
+    except graft.Unfit as why:
+        return str(why)
+    return ""
 
 
 def _is_below(path: str, root: str) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 from . import doctests, locate, module, scope
 from .collect import Collected, collect, may_have_tests, python_files, wanted_files
 from .execute import Runner
-from .reach import Reach, mark_statement
+from .reach import Reach, mark_entry, mark_statement
 from .sandbox import Place, confine
 from .supervise import Emit
 from .text import Buffer, Position, compiled
@@ -63,15 +63,21 @@ class ColdRun:
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             emit({"e": "syntax", "why": locate.message(error), "line": getattr(error, "lineno", None)})
             return
-        report_when_late(emit, self._place.paths, lines)
         environment(self._place)
         found = scope.around(tree, *lines)
+        function = found.function
+        around = scope.extent(function) if function is not None and self._selection is None else lines
+        report_when_late(emit, self._place.paths, lines, around)
         documented = found.documented()
         runner = Runner(emit, self._reach, self._place.paths, lines)
         runner.flaky = self._flaky
         runner.held = frozenset(self._selection["held"]) if self._selection is not None else frozenset()
         self._reach.reset()
+        if function is not None:
+            mark_entry(function)
         cases, complaints = doctests.cases(documented)
+        if self._selection is None:
+            runner.held_when_entered = frozenset(case.id for case in cases)
         for complaint in complaints:
             emit({"e": "note", "why": complaint})
         collected, loaded = self._prepare(tree, found, text, emit, lines, buffer.fill_region(fill))
@@ -183,11 +189,14 @@ def run_items(runner: Runner, collected: Collected, items: list[Any]) -> None:
             return
 
 
-def report_when_late(emit: Emit, paths: set[str], lines: tuple[int, int]) -> None:
-    """When the supervisor says that time is up, tell which line of the fill is running."""
+def report_when_late(emit: Emit, paths: set[str], lines: tuple[int, int], around: tuple[int, int]) -> None:
+    """When the supervisor says that time is up, tell which line of the fill is running.
+
+    ``around``: lines of the function that holds the fill; being stuck there is the fill's doing too.
+    """
 
     def handler(number: int, frame: FrameType | None) -> None:
-        emit({"e": "late", "inside": locate.running_line(frame, paths, *lines)})
+        inside = locate.running_line(frame, paths, *lines)
+        emit({"e": "late", "inside": inside, "ours": locate.running_line(frame, paths, *around) is not None})
 
     signal.signal(signal.SIGUSR2, handler)
-

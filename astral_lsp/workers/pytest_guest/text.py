@@ -109,38 +109,25 @@ def around(text: str, hole: Span, others: list[Span]) -> Buffer:
 
 
 def baseline(buffer: Buffer) -> str | None:
-    """The buffer with its own hole turned into call 0; None when nothing we know of parses there."""
+    """The buffer with its own hole turned into call 0; None when that does not parse."""
     plain = buffer.filled(call(0))
-    if parses(plain):
-        return plain
-    # the hole is part of a line, or a line that opens a block: give it the whole of its lines
+    return plain if parses(plain) else None
+
+
+def leaves_block(buffer: Buffer, fill: str) -> bool:
+    """Whether a later line of ``fill`` stands left of the line that it begins on, and so outside of its block.
+
+    Errs towards yes (within brackets and strings indentation means nothing).
+    """
     start = max(buffer.before.rfind("\n"), buffer.before.rfind("\r")) + 1
-    match = LINE_END.search(buffer.after)
-    rest = buffer.after[match.start() :] if match else ""
-    if buffer.before[start:].strip() == "" and buffer.after[:1] not in ("\n", "\r", ""):
-        rest = "\n" + buffer.after  # the hole took its own line ending with it
-    head = buffer.before[:start]
-    begun = buffer.before[start:]
-    indent = begun[: len(begun) - len(begun.lstrip())]
-    if not begun.strip():
-        indent = begun + (_first_indent(buffer.after) if not begun else "")
-    for template in ("{}", "if {}:", "elif {}:", "except {}:", "with {}:"):
-        for space in dict.fromkeys((indent, _outer(_first_indent(rest)), _first_indent(rest))):
-            text = head + space + template.format(call(0)) + rest
-            if parses(text):
-                return text
-    return None
+    margin = _indentation(buffer.before[start:] + fill)
+    later = LINE_END.split(fill)[1:]
+    return any(line.strip() and _indentation(line) < margin for line in later)
 
 
-def _first_indent(text: str) -> str:
-    for line in text.splitlines():
-        if line.strip():
-            return line[: len(line) - len(line.lstrip())]
-    return ""
-
-
-def _outer(indent: str) -> str:
-    return indent[:-1] if indent.endswith("\t") else indent[:-4]
+def _indentation(line: str) -> int:
+    width = len(line) - len(line.lstrip(" \t"))
+    return len(line[:width].expandtabs(8))
 
 
 def line_span(fill: str, line: int) -> Span:

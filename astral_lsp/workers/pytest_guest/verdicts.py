@@ -95,7 +95,7 @@ class Judge:
             if not (started and reached):
                 return unavailable(f"the tests could not be run: {trace}")
             why = f"broke the test run: {trace}"  # such as sys.modules emptied under pytest's feet
-        if not reached:
+        if not reached and not any(event["ours"] for event in late):
             return not_run(f"{short(during)}: {why}, before the fill was reached")
         found = finding(during, why, self._fill, self._buffer, inside, None)
         return verdict("failed", f"{short(during)}: {why}", findings=[found])
@@ -138,7 +138,7 @@ class Judge:
         if by_value:
             notes.append(f"{by_value} equal by value, not by text")
         if failing:
-            notes.append(f"{short(failing[0]['id'])} fails without the fill")
+            notes.append(f"{short(failing[0]['id'])} fails before it reaches the fill: {failing[0]['why']}")
         if flaky:
             notes.append(f"{short(flaky[0]['id'])} is flaky")
         if beyond:

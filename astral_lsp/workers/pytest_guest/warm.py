@@ -17,8 +17,8 @@ from typing import Any
 
 from . import collect, doctests, locate, module, scope, text
 from .execute import Runner
-from .graft import Graft, Unfit, mark_entry
-from .reach import Reach
+from .graft import Elsewhere, Graft, Unfit
+from .reach import Reach, mark_entry
 from .sandbox import Place, confine
 from .session import environment, order, report_when_late, words_around
 from .supervise import Emit, Event, fork_run
@@ -250,12 +250,12 @@ class Warm:
         try:
             self.graft.apply(fill)
         except Unfit as unfit:
-            emit({"e": "cold", "why": str(unfit)})
+            emit({"e": "cold", "why": str(unfit), "elsewhere": isinstance(unfit, Elsewhere)})
             return
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             emit({"e": "syntax", "why": locate.message(error), "line": getattr(error, "lineno", None)})
             return
-        report_when_late(emit, self._place.paths, lines)
+        report_when_late(emit, self._place.paths, lines, lines)
         if again:
             random.seed()
         for event in self.broken:
