@@ -297,7 +297,7 @@ class FlowEngine:
         return best
 
     def _given(self, forced: str, texts: list[list[int]]) -> int:
-        """How many first tokens lie inside ``forced``: the least over ``texts``, so that all stay comparable."""
+        """How many first tokens lie inside ``forced``: the least over ``texts``, for comparison."""
         size, pieces = len(forced.encode()), self.backbone.tokenizer.pieces
 
         def inside(tokens: list[int]) -> int:

@@ -7,8 +7,8 @@ Run::
 
     torchrun --standalone --nproc-per-node 2 -m training.train RUN --data train.npz --base BASE.gguf
 
-The learning rate warms up and then stays constant (so a run can always go on); ``--decay-steps N`` makes the
-release branch: from the resumable checkpoint, falling to zero over N steps, saved apart.
+The learning rate warms up and then stays constant (so a run can always go on); ``--decay-minutes N`` makes
+the release branch: from the resumable checkpoint, falling to zero over N minutes, saved apart.
 """
 
 from __future__ import annotations
@@ -279,22 +279,22 @@ def train(run: Run, dataset: Dataset, options: argparse.Namespace) -> None:
     rate = run.settings.learning_rate
     began, first, last_save = time.time(), run.step, time.time()
     before = run.seconds
-    name = "decayed" if options.decay_steps else "latest"
+    name = "decayed" if options.decay_minutes else "latest"
     stop_file = run.directory / "stop"
-    log_path = run.directory / ("decay.csv" if options.decay_steps else "log.csv")
+    log_path = run.directory / ("decay.csv" if options.decay_minutes else "log.csv")
     with log_path.open("a", newline="") as stream:
         log = csv.writer(stream)
         while True:
             done = run.step - first
-            if options.decay_steps:
-                learning_rate = rate * (1 - done / options.decay_steps)
+            if options.decay_minutes:
+                spent = (time.time() - began) / (60 * options.decay_minutes)
+                learning_rate = rate * max(0.0, 1 - spent)
             else:
                 learning_rate = rate * min(1.0, (run.step + 1) / run.settings.warmup)
             stop = torch.tensor(
                 [
-                    float(stop_file.exists() and not options.decay_steps)
-                    + float(time.time() - began > options.minutes * 60)
-                    + float(options.decay_steps and done >= options.decay_steps)
+                    float(stop_file.exists())
+                    + float(time.time() - began > 60 * (options.decay_minutes or options.minutes))
                     + float(bool(options.steps) and done >= options.steps)
                 ]
             )
@@ -326,7 +326,7 @@ def main() -> None:
     parser.add_argument("--base", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=math.inf)
     parser.add_argument("--steps", type=int, default=0)
-    parser.add_argument("--decay-steps", type=int, default=0)
+    parser.add_argument("--decay-minutes", type=float, default=0.0)
     for key, value in asdict(Settings()).items():
         parser.add_argument(f"--{key.replace('_', '-')}", type=type(value), default=value)
     options = parser.parse_args()
