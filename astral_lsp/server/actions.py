@@ -19,6 +19,7 @@ from astral_lsp.server.documents import OpenDocument
 from astral_lsp.server.edits import Replacement, workspace_edit
 from astral_lsp.server.filling import best, fill
 from astral_lsp.server.locate import Deed, Target, locate, open_document, read_target, target
+from astral_lsp.server.refine import PLACEHOLDER, refine
 from astral_lsp.server.rpc import RequestError
 
 if TYPE_CHECKING:
@@ -29,8 +30,9 @@ FILL = "refactor.rewrite.fillHole"
 FILL_ALL = "refactor.rewrite.fillHoles"
 MAKE = "refactor.rewrite.makeHole"
 REFILL = "refactor.rewrite.refill"
+REFINE = "refactor.rewrite.refineHole"
 EXPLAIN = "refactor.rewrite.explainRejected"
-KINDS = [types.CodeActionKind.QuickFix, FILL, FILL_ALL, MAKE, REFILL, EXPLAIN]
+KINDS = [types.CodeActionKind.QuickFix, FILL, FILL_ALL, REFINE, MAKE, REFILL, EXPLAIN]
 
 
 def register(server: AstralServer) -> None:
@@ -54,6 +56,7 @@ def code_actions(
     lister = _Lister(ls, document, params.context)
     holes = document.holes_for(start, end)
     actions = [action for hole in holes for action in lister.of_hole(hole)]
+    actions += [action for hole in holes for action in lister.refining(hole)]
     actions += lister.of_many(holes)
     if start != end:
         actions += lister.of_selection(start, end)
@@ -105,6 +108,20 @@ class _Lister:
                 kind=EXPLAIN,
                 command=types.Command(title, "astral.explainRejected", arguments=[arguments]),
             )
+
+    def refining(self, hole: Hole) -> Iterator[types.CodeAction]:
+        """One level of the best known fill; asked for by its kind, also where no fill is known."""
+        if not self.wants(REFINE):
+            return
+        known = self.ls.known(self.document).fills_of(self.document, hole.span)
+        fresh = known is not None and known.is_fresh(self.document)
+        if known is not None and fresh and known.report.fills:
+            refined = refine(known.report.fills[0].text, hole)
+            if refined is not None:
+                title = f"Refine hole: `{titles.shorten(refined)}` · leaves {refined.count(PLACEHOLDER)}"
+                yield self._computing(hole, title, REFINE, "refine", None)
+        elif self.only is not None and REFINE in self.only:
+            yield self._computing(hole, "Refine hole", REFINE, "refine", None)
 
     def _kind(self, hole: Hole) -> tuple[str | None, list[types.Diagnostic] | None]:
         """A quick fix where the editor showed our diagnostic, else a refactoring; never both in one list."""
@@ -231,25 +248,33 @@ async def edit_of(ls: AstralServer, wanted: Target) -> types.WorkspaceEdit:
     document = open_document(ls, wanted.uri)
     hole = locate(document, wanted)
     if wanted.deed == "candidate":
-        chosen = _known_candidate(ls, document, hole, wanted.fill)
-    else:
-        before = document.version
-        again = wanted.deed == "again"
-        known = ls.known(document).fills_of(document, hole.span) if again else None
-        seen = {f.text for f in known.fills} if known is not None else set()
-        chosen = best(await fill(ls, document, hole, again=again), seen)
-        document = open_document(ls, wanted.uri)
-        hole = locate(document, wanted)
-        tell(ls, chosen, before, document.version)
-    if chosen is None:
-        return edit_for(ls, document, hole, wanted.fill, "Fill hole")
-    label = titles.fill_title(chosen)
-    return edit_for(ls, document, hole, chosen.text, label, "\n".join(titles.reasons(chosen)))
+        return _insert_candidate(ls, document, hole, wanted.fill)
+    before = document.version
+    again = wanted.deed == "again"
+    known = ls.known(document).fills_of(document, hole.span) if again else None
+    seen = {f.text for f in known.fills} if known is not None else set()
+    chosen = best(await fill(ls, document, hole, again=again), seen)
+    document = open_document(ls, wanted.uri)
+    hole = locate(document, wanted)
+    if wanted.deed == "refine":
+        label = "Refine hole: nothing is verified until its holes are filled"
+        return edit_for(ls, document, hole, refine(chosen.text, hole) or chosen.text, label)
+    tell(ls, chosen, before, document.version)
+    return edit_for(ls, document, hole, chosen.text, titles.fill_title(chosen), _why(chosen))
 
 
-def _known_candidate(ls: AstralServer, document: OpenDocument, hole: Hole, text: str) -> Fill | None:
+def _insert_candidate(ls: AstralServer, document: OpenDocument, hole: Hole, text: str) -> types.WorkspaceEdit:
+    """Insert what the person chose; the label claims the verdicts only while they hold."""
     known = ls.known(document).fills_of(document, hole.span)
-    return next((f for f in known.fills if f.text == text), None) if known is not None else None
+    chosen = next((f for f in known.fills if f.text == text), None) if known is not None else None
+    if known is None or chosen is None:
+        return edit_for(ls, document, hole, text, f"Fill hole: `{titles.shorten(text)}`")
+    label = titles.fill_title(chosen, stale=not known.is_fresh(document))
+    return edit_for(ls, document, hole, text, label, _why(chosen))
+
+
+def _why(chosen: Fill) -> str:
+    return "\n".join(titles.reasons(chosen))
 
 
 def tell(ls: AstralServer, chosen: Fill, before: int, now: int) -> None:
@@ -257,5 +282,6 @@ def tell(ls: AstralServer, chosen: Fill, before: int, now: int) -> None:
     moved = f" It was checked in version {before} and moved to version {now}." if before != now else ""
     if chosen.verified and not moved:
         return
-    words = "; ".join(line.strip() for line in titles.reasons(chosen))
-    ls.say(f"filled with `{titles.shorten(chosen.text)}` · {titles.marks(chosen.verdicts)} ({words}).{moved}")
+    reasons = "; ".join(line.strip() for line in titles.reasons(chosen))
+    words = f" ({reasons})" if reasons else ""
+    ls.say(f"filled with `{titles.shorten(chosen.text)}` · {titles.marks(chosen.verdicts)}{words}.{moved}")

@@ -53,6 +53,7 @@ def register(server: AstralServer) -> None:
         {
             "astral.fillHole": fill_hole,
             "astral.applyFill": apply_fill,
+            "astral.refineHole": refine_hole,
             "astral.fillFunction": fill_function,
             "astral.fillFile": fill_file,
             "astral.makeHole": make_hole,
@@ -119,6 +120,8 @@ async def fill_hole(ls: AstralServer, params: types.ExecuteCommandParams) -> dic
     where = _where(params)
     document = open_document(ls, where.uri)
     hole = _hole(document, where)
+    if where.deed == "refine":
+        return await refine_hole(ls, params)
     again = where.again or where.deed == "again"
     known = ls.known(document).fills_of(document, hole.span) if again else None
     seen = {f.text for f in known.fills} if known is not None else set()
@@ -192,6 +195,20 @@ async def apply_fill(ls: AstralServer, params: types.ExecuteCommandParams) -> di
         _warn(ls, error)
         raise
     return {"applied": where.fill}
+
+
+async def refine_hole(ls: AstralServer, params: types.ExecuteCommandParams) -> dict[str, Any]:
+    """Insert one level of the best fill, with holes below it."""
+    where = _where(params)
+    document = open_document(ls, where.uri)
+    wanted = target(document, _hole(document, where), "refine")
+    try:
+        edit = await actions.edit_of(ls, wanted)
+        await apply(ls, edit, "Refine hole")
+    except RequestError as error:
+        _warn(ls, error)
+        raise
+    return {"refined": True}
 
 
 async def fill_function(ls: AstralServer, params: types.ExecuteCommandParams) -> dict[str, Any]:

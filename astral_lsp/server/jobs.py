@@ -171,7 +171,7 @@ class Jobs:
                 job.stop.set()
                 done, _ = await asyncio.wait({job.task}, timeout=GRACE_SECONDS)
             if not done:
-                self._loosely(job, LATE_SECONDS)
+                self._loosely(job, LATE_SECONDS if job.has_turn else 0.0)
                 raise NothingYet(OVERRUN if job.has_turn else QUEUED)
             return _result(job.task)
         except asyncio.CancelledError:

@@ -14,7 +14,7 @@ from astral_lsp.server.titles import shorten
 if TYPE_CHECKING:
     from astral_lsp.server.state import AstralServer
 
-Deed = Literal["best", "again", "candidate"]
+Deed = Literal["best", "again", "candidate", "refine"]
 
 
 class Target(msgspec.Struct, rename="camel"):

@@ -54,8 +54,9 @@ async def test_known_fills_are_listed_with_their_verdicts(tmp_path: Path) -> Non
             "Insert unverified: `fourth_1` · types ? · tests ✗",
             "Fill hole with another candidate",
             "Why were the other candidates rejected?",
+            "Refine hole: `... * ...` · leaves 2",
         ]
-        assert [bool(action.is_preferred) for action in actions] == [True, False, False, False, False, False]
+        assert [bool(action.is_preferred) for action in actions] == [True] + [False] * 6
         assert len(session.log("fill")) == 1
         resolved = await session.client.code_action_resolve_async(actions[2])
         assert apply_edit(text, resolved.edit) == text.replace("...", "'third_1'")

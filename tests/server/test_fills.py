@@ -166,6 +166,21 @@ async def test_selections_become_holes_or_are_filled_anew(tmp_path: Path) -> Non
         assert all(a.edit is None and a.data is None and a.command is None for a in disabled)
 
 
+async def test_refining_keeps_one_level(tmp_path: Path) -> None:
+    text = "def area(width: int, height: int) -> int:\n    return ...  # fill: max(width, height) + 1\n"
+    async with editor(tmp_path) as session:
+        uri = session.open("area.py", text)
+        only = ["refactor.rewrite.refineHole"]
+        (action,) = await session.actions(uri, at(1, 12), only=only)
+        assert action.title == "Refine hole"
+        resolved = await session.client.code_action_resolve_async(action)
+        assert apply_edit(text, resolved.edit) == text.replace("...", "... + ...")
+        assert not session.messages, "a refinement claims no verdicts"
+        assert "Refine hole: `... + ...` · leaves 2" in await session.titles(uri, at(1, 12))
+        await session.command("astral.refineHole", uri=uri, position=_position(1, 12))
+        assert apply_edit(text, session.applied[0].edit) == text.replace("...", "... + ...")
+
+
 async def test_line_endings_of_the_buffer_are_kept(tmp_path: Path) -> None:
     text = "def f(x: int) -> int:\r\n    # fill: x\r\n    raise NotImplementedError\r\n"
     async with editor(tmp_path) as session:
