@@ -285,22 +285,17 @@ def train(run: Run, dataset: Dataset, options: argparse.Namespace) -> None:
     with log_path.open("a", newline="") as stream:
         log = csv.writer(stream)
         while True:
-            done = run.step - first
+            spent = (time.time() - began) / 60
+            over = spent > (options.decay_minutes or options.minutes)
+            over |= stop_file.exists() or bool(options.steps and run.step - first >= options.steps)
+            shared = torch.tensor([float(over), spent / run.world])
+            dist.all_reduce(shared)  # one clock for all: ranks with different rates would drift apart
+            if shared[0] > 0:
+                break
             if options.decay_minutes:
-                spent = (time.time() - began) / (60 * options.decay_minutes)
-                learning_rate = rate * max(0.0, 1 - spent)
+                learning_rate = rate * max(0.0, 1 - float(shared[1]) / options.decay_minutes)
             else:
                 learning_rate = rate * min(1.0, (run.step + 1) / run.settings.warmup)
-            stop = torch.tensor(
-                [
-                    float(stop_file.exists())
-                    + float(time.time() - began > 60 * (options.decay_minutes or options.minutes))
-                    + float(bool(options.steps) and done >= options.steps)
-                ]
-            )
-            dist.all_reduce(stop)
-            if stop.item() > 0:
-                break
             causal, causal_loss, noised, noised_loss = run.update(dataset, batches, learning_rate)
             run.seconds = before + time.time() - began
             if run.rank == 0:

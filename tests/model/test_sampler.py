@@ -1,0 +1,197 @@
+"""The flow engine on a tiny random base with a random adapter: rules, not quality."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from astral_model.adapter import Adapter
+from astral_model.decoding import Canvas, Decoding, Vocabulary, unmask
+from astral_model.denoiser import Denoiser
+from astral_model.engine import Control, Draft, Request
+from astral_model.healing import heal
+from astral_model.order import OrderName
+from astral_model.sampler import FlowEngine
+from astral_model.writing import Row, Writing, read, write
+
+from tests.model.tiny import tiny_backbone
+
+BASE = tiny_backbone()
+REQUEST = Request("x = ", "\n", "x = ", "\n", "any", candidates=4, max_tokens=12)
+ORDERS: list[OrderName] = ["left_to_right", "confidence", "anchored"]
+
+
+def adapter() -> Adapter:
+    torch.manual_seed(5)
+    made = Adapter(BASE.shape, rank=4)
+    with torch.no_grad():
+        for name, p in made.factors.items():
+            if name.endswith("_b"):
+                p.normal_(0, 0.3)
+        made.mask_embedding.normal_()
+    made.requires_grad_(False)
+    plain = [i for i, piece in enumerate(BASE.tokenizer.pieces) if piece and max(piece) < 128]
+    made.vocabulary = torch.tensor([*plain, BASE.tokenizer.end])  # random bytes are seldom text
+    made.prepare(BASE.dtype)
+    return made
+
+
+ADAPTER = adapter()
+DENOISER = Denoiser(BASE, ADAPTER)
+VOCABULARY = Vocabulary(DENOISER, None)
+
+
+class Eager(FlowEngine):
+    """An engine whose rows all count as ended and whose syntax allows anything: a random base seldom ends."""
+
+    def _admit(self, found, drawn, request, frame, control):  # type: ignore[no-untyped-def]
+        for one in drawn:
+            if one.text not in request.rejected:
+                found.setdefault(one.text, Draft(one.text, one.log_prob, one.tokens, 0, self.name))
+
+
+def engine(order: OrderName = "left_to_right") -> Eager:
+    return Eager(BASE, ADAPTER, order=order)
+
+
+def texts(drafts: list[Draft]) -> list[str]:
+    return [draft.text for draft in drafts]
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_same_seed_same_candidates(order: OrderName) -> None:
+    first, second = (engine(order).propose(REQUEST, Control()) for _ in range(2))
+    assert first
+    assert [(d.text, d.score) for d in first] == [(d.text, d.score) for d in second]
+    assert len(set(texts(first))) == len(first)
+
+
+def test_another_seed_changes_drawn_rows_but_not_the_best_one() -> None:
+    context = BASE.context([1, 2, 3])
+
+    def rows(seed: int) -> list[list[int]]:
+        made = [Row() for _ in range(4)]
+        how = Writing(8, fair=2.0)  # no fixed starts: all but row 0 are drawn
+        write(DENOISER, VOCABULARY, context, made, how, generator=torch.Generator().manual_seed(seed))
+        return [row.tokens for row in made]
+
+    assert rows(0)[0] == rows(1)[0]
+    assert rows(0)[1:] != rows(1)[1:]
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_candidates_hold_no_special_token_and_keep_what_stands_before_the_hole(order: OrderName) -> None:
+    request = replace(REQUEST, prefix="x = retu", before="x = retu")
+    for draft in engine(order).propose(request, Control()):
+        assert "<|" not in draft.text
+        assert "\ufffd" not in draft.text
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_owed_bytes_come_first(order: OrderName) -> None:
+    context = BASE.context([1, 2, 3])
+    owed = b" retu"
+    if order == "left_to_right":
+        rows = [Row(owed), Row(owed)]
+        write(DENOISER, VOCABULARY, context, rows, Writing(10), generator=torch.Generator().manual_seed(0))
+        tokens = [row.tokens for row in rows]
+    else:
+        canvas = Canvas.blank([10, 10], VOCABULARY.end, [owed, owed])
+        unmask(DENOISER, VOCABULARY, context, canvas, Decoding(order))
+        tokens = canvas.ids.tolist()
+    for ids in tokens:
+        assert b"".join(VOCABULARY.pieces[i] for i in ids).startswith(owed)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_unmasking_ends_and_everything_behind_the_end_is_end(order: OrderName) -> None:
+    canvas = Canvas.blank([8, 12], VOCABULARY.end, [b"", b""])
+    unmask(DENOISER, VOCABULARY, BASE.context([1, 2]), canvas, Decoding(order))
+    assert not bool(canvas.masked.any())
+    for n in range(2):
+        length = canvas.length(n, VOCABULARY.end)
+        if length is not None:
+            assert length >= 1
+            assert set(canvas.ids[n, length:].tolist()) == {VOCABULARY.end}
+
+
+def test_writing_and_reading_agree() -> None:
+    context = BASE.context([1, 2, 3])
+    row = Row()
+    write(DENOISER, VOCABULARY, context, [row], Writing(6), vary=False)
+    none = torch.zeros(0, dtype=torch.long)
+    total, count = read(DENOISER, VOCABULARY, context, [row.tokens], 0, none)[0]
+    assert count == len(row.tokens) + 1
+    if row.ended:
+        assert total == pytest.approx(row.log_prob, abs=1e-3)
+    else:
+        assert total < row.log_prob
+
+
+def test_score_prefers_what_the_engine_itself_would_write() -> None:
+    flow = engine()
+    best = flow.propose(replace(REQUEST, candidates=1), Control())[0].text
+    control = Control()
+    values = flow.score(REQUEST, [best, "}}~~}}"], control)
+    assert values[0] > values[1]
+    assert control.evaluations == 2
+    again = flow.score(REQUEST, ["}}~~}}", best], Control())
+    assert again == pytest.approx(values[::-1], abs=1e-4)
+
+
+def test_nothing_after_a_cancel() -> None:
+    control = Control(cancelled=lambda: True)
+    assert engine().propose(REQUEST, control) == []
+    assert control.ended == "cancelled"
+    assert engine().score(REQUEST, ["a"], Control(cancelled=lambda: True)) == [float("-inf")]
+
+
+def test_cancel_between_passes_keeps_what_there_is() -> None:
+    calls = iter(range(1000))
+    control = Control(cancelled=lambda: next(calls) > 4)
+    engine().propose(REQUEST, control)
+    assert control.ended == "cancelled"
+    assert 0 < control.evaluations < 4 * 13
+
+
+def test_repair_keeps_the_rest_and_never_returns_the_rejected() -> None:
+    flow, text = engine(), "alpha + beta + gamma"
+    spans = [(8, 12)]
+    drafts = flow.repair(replace(REQUEST, rejected=frozenset(["zzz"])), text, spans, Control())
+    assert drafts
+    for draft in drafts:
+        assert draft.text not in (text, "zzz")
+        assert draft.text.startswith("alpha +")
+        assert draft.text.endswith(" + gamma")
+
+
+def test_remasking_takes_exactly_the_tokens_of_the_span() -> None:
+    flow, text = engine(), "a return b"
+    forced = heal(REQUEST.prefix).forced
+    tokens = BASE.tokenizer.encode(forced + text)
+    masked = flow._overlapping(tokens, forced, text, [(3, 5)])
+    taken = b"".join(BASE.tokenizer.pieces[t] for t, m in zip(tokens, masked.tolist(), strict=True) if m)
+    assert taken == b" return"
+
+
+def test_a_shared_context_is_used() -> None:
+    asked: list[str] = []
+    own = engine()
+
+    def context(prefix: str, suffix: str, control: Control):  # type: ignore[no-untyped-def]
+        asked.append(prefix)
+        return own._own_context(prefix, suffix, control)
+
+    shared = Eager(BASE, ADAPTER, context)
+    assert texts(shared.propose(REQUEST, Control())) == texts(own.propose(REQUEST, Control()))
+    assert asked == [heal(REQUEST.prefix).prefix]
+
+
+def test_a_vocabulary_is_kept_to_but_for_what_stands_in_the_context() -> None:
+    few = Vocabulary(DENOISER, torch.tensor([1, 2, 3, VOCABULARY.end, BASE.tokenizer.fim_prefix]))
+    assert sorted(few.ids.tolist()) == sorted([1, 2, 3, VOCABULARY.end])
+    assert few.extra([2, 7, BASE.tokenizer.fim_suffix], [9]).tolist() == [7, 9]
+    rows = [Row() for _ in range(3)]
+    write(DENOISER, few, BASE.context([7]), rows, Writing(6), extra=few.extra([7]))
+    assert {t for row in rows for t in row.tokens} <= {1, 2, 3, 7}
