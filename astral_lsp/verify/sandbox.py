@@ -12,7 +12,7 @@ from astral_lsp.verify.tests import OPEN_SECONDS, worker
 from astral_lsp.workers.protocol import OpenTests
 
 _ADVICE = {
-    "user": "allow user namespaces (sysctl kernel.unprivileged_userns_clone=1, user.max_user_namespaces, and on "
+    "user": "allow user namespaces (sysctl kernel.unprivileged_userns_clone=1, user.max_user_namespaces; on "
     "Ubuntu kernel.apparmor_restrict_unprivileged_userns=0; in a container, its seccomp profile)",
     "mount": "tests run on a copy of the workspace instead of an overlay; allow mounts in user namespaces",
     "network": "tests could reach the network unless seccomp stops them; allow network namespaces",
@@ -24,7 +24,8 @@ _ADVICE = {
 
 
 async def probe(python: str) -> dict[str, str]:
-    """Each layer with '' when it works under the interpreter ``python``, else why not; raises WorkerFailure."""
+    """Each layer with '' when it works under the interpreter ``python``, else why not; raises
+    WorkerFailure."""
     guest = worker(python)
     with tempfile.TemporaryDirectory() as folder:
         try:

@@ -6,6 +6,7 @@ Every trouble is a verdict, never an exception (but cancellation): a fill's fate
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ OPEN_SECONDS = 30.0
 MARGIN_SECONDS = 15.0
 """Beyond the budget of a run: setting up a sandbox and the guest's own watch on its children."""
 
+NO_FORK = "the tests worker needs Linux or macOS"
 UNTRUSTED = "untrusted workspace: no test runs"
 
 
@@ -55,14 +57,17 @@ class TestsOracle:
     async def open(
         self, root: str | Path, python: str, sandbox: Policy = "prefer", trusted: bool = False
     ) -> dict[str, Any] | Verdict:
-        """Name the workspace whose tests are to run; returns `about`, or a Verdict that says why there is none.
+        """Name the workspace whose tests are to run; returns `about`, or a Verdict that says why there is
+        none.
 
-        Cheap for another root under the same interpreter: the worker stays. Nothing starts while the workspace
-        is not trusted.
+        Cheap for another root under the same interpreter: the worker stays. Nothing starts while the
+        workspace is not trusted.
         """
         self._root, self._policy, self._trusted = str(root), sandbox, trusted
         if not trusted:
             return not_run(UNTRUSTED)
+        if not hasattr(os, "fork"):
+            return unavailable(NO_FORK)
         async with self._busy:
             if python != self._python:
                 await self._stop()
@@ -83,7 +88,8 @@ class TestsOracle:
         timeout_ms: float = 2000.0,
         budget_ms: float = 8000.0,
     ) -> list[Verdict]:
-        """One verdict per fill of ``hole`` in the buffer ``text``; runs what reaches it and nothing on disk changes.
+        """One verdict per fill of ``hole`` in the buffer ``text``; runs what reaches it and nothing on disk
+        changes.
 
         ``timeout_ms`` bounds the tests of one fill, ``budget_ms`` all of the call.
         """
@@ -91,6 +97,8 @@ class TestsOracle:
             return [not_run(UNTRUSTED) for _ in fills]
         if not fills:
             return []
+        if not hasattr(os, "fork"):
+            return [unavailable(NO_FORK) for _ in fills]
         if not self._root:
             return [unavailable("no workspace is open for its tests") for _ in fills]
         start = time.monotonic()

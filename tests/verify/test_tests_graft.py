@@ -1,5 +1,7 @@
 """A graft and an import from nothing must agree; what cannot be grafted is imported, and still right."""
 
+# ruff: noqa: E501 (a table of sources reads better unwrapped)
+
 from __future__ import annotations
 
 import sys
@@ -153,7 +155,8 @@ async def test_graft_and_import_agree(
     grafted = await hole.run(oracle, right + wrong)
     assert [verdict.status for verdict in grafted] == expected, grafted
     imported = await hole.run_imported(guest, right + wrong)
-    # without a baseline, a fill that makes the function a generator is never seen to run: not passed, that is all
+    # without a baseline, a fill that makes the function a generator is never seen to run: not passed, that is
+    # all
     kinds = [(verdict.status == "passed") for verdict in imported]
     assert kinds == [status == "passed" for status in expected], imported
     assert [verdict.count for verdict in grafted] == [verdict.count for verdict in imported]

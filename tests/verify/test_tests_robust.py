@@ -1,4 +1,7 @@
-"""What a fill can do to us: the right verdict, the next candidate unaffected, the user's tree byte-identical."""
+"""What a fill can do to us: the right verdict, the next candidate unaffected, the user's tree
+byte-identical."""
+
+# ruff: noqa: E501 (a table of sources reads better unwrapped)
 
 from __future__ import annotations
 

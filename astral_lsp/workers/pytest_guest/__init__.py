@@ -1,7 +1,8 @@
 """The guest: runs the user's tests under the user's interpreter.
 
-A stand-alone folder of scripts, started as ``<user python> <this folder>/__main__.py``. It imports the standard
-library and the user's own pytest, nothing of ours; server and guest share only the framing (`wire`).
+A stand-alone folder of scripts, started as ``<user python> <this folder>/__main__.py``. It imports the
+standard library and the user's own pytest, nothing of ours; server and guest share only the framing
+(`wire`).
 
 Processes, outermost first:
 

@@ -15,7 +15,8 @@ _MARK = "ASTRAL_GUEST_CLEAN"
 
 
 def _without_secrets() -> None:
-    """Start again without variables that look like secrets: a fork's /proc/self/environ shows the first ones."""
+    """Start again without variables that look like secrets: a fork's /proc/self/environ shows the first
+    ones."""
     if os.environ.get(_MARK) == "1":
         del os.environ[_MARK]
         return

@@ -14,7 +14,8 @@ from typing import Any
 from . import locate
 
 SMALL_PROJECT_FILES = 30
-"""With at most so many test files all are collected; with more, those first that mention the hole's surroundings."""
+"""With at most so many test files all are collected; with more, those first that mention the hole's
+surroundings."""
 _SKIPPED_FOLDERS = {"node_modules", "__pycache__", "site-packages", "build", "dist", "venv", "env"}
 _LIKE_A_TEST = re.compile(r"^(test.*|.*tests?)\.py$", re.IGNORECASE)
 _WALK_LIMIT = 20_000
@@ -94,6 +95,15 @@ def _root_cause(error: BaseException) -> BaseException:
     return cause if type(error).__name__ == "CollectError" and cause is not None else error
 
 
+def read(path: str) -> str:
+    """Text of a file, '' when it cannot be read."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
 def wanted_files(files: list[str], path: str, words: Iterable[str]) -> set[str] | None:
     """Which files to collect: None for all, or those that mention one of ``words``."""
     tests = [file for file in files if _LIKE_A_TEST.match(os.path.basename(file))]
@@ -101,13 +111,7 @@ def wanted_files(files: list[str], path: str, words: Iterable[str]) -> set[str] 
         return None
     pattern = re.compile(r"\b(?:" + "|".join(re.escape(word) for word in words if word) + r")\b")
     wanted = {path}
-    for file in files:
-        try:
-            with open(file, encoding="utf-8", errors="replace") as handle:
-                if pattern.search(handle.read()):
-                    wanted.add(file)
-        except OSError:
-            continue
+    wanted.update(file for file in files if pattern.search(read(file)))
     return wanted
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import doctest
 import re
 from dataclasses import dataclass
@@ -103,10 +104,8 @@ def run(case: Case, module: ModuleType, flags: int = 0) -> Result:
     names = dict(vars(module))
     test = doctest.DocTest(list(case.examples), names, case.name, module.__file__, 0, None)
     runner = _Runner(flags)
-    try:
+    with contextlib.suppress(_Stop):
         runner.run(test, out=lambda text: None, clear_globs=False)
-    except _Stop:
-        pass
     result = Result(runner.passed, runner.by_value)
     if runner.failed is not None:
         example, why, error = runner.failed

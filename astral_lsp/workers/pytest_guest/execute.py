@@ -24,7 +24,8 @@ class Runner:
         self.held: frozenset[str] = frozenset()
         """Tests that pass without the fill and must pass with it, though they do not reach it."""
         self.held_when_entered: frozenset[str] = frozenset()
-        """Tests that count, when they call the function around the fill, even if they do not reach the fill itself."""
+        """Tests that count, when they call the function around the fill, even if they do not reach the fill
+        itself."""
         self.flaky: frozenset[str] = frozenset()
         self.seconds: float | None = None
         """Wall clock for each single test."""
@@ -37,10 +38,10 @@ class Runner:
         self._reach.reset()
         start = time.perf_counter()
         event = body()
-        event.update(
-            e="test", id=name, held=name in self.held or (name in self.held_when_entered and self._reach.entered), reached=self._reach.target or self.always, entered=self._reach.entered, others=self._reach.others,
-            ms=round((time.perf_counter() - start) * 1e3, 3),
-        )  # fmt: skip
+        entered = self._reach.entered
+        event.update(e="test", id=name, reached=self._reach.target or self.always, entered=entered)
+        event.update(held=name in self.held or (entered and name in self.held_when_entered))
+        event.update(others=self._reach.others, ms=round((time.perf_counter() - start) * 1e3, 3))
         self._emit(event)
         counts = (event["reached"] or event["held"]) and not event["others"] and name not in self.flaky
         return self.stop_at_failure and event["outcome"] == "failed" and bool(counts)

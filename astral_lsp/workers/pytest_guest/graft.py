@@ -1,9 +1,10 @@
-"""Swap a fill into an imported module: compile the one definition around it and give its function the new code.
+"""Swap a fill into an imported module: compile the one definition around it and give its function the new
+code.
 
-Sound only where nothing but the body of one function can depend on the fill; every doubt raises `Unfit` and the fill
-is then imported from nothing (`session`). What is checked: the filled definition is one statement with the same
-head, its siblings stand where they stood, the function is of the same kind (plain, generator, coroutine) and closes
-over the same variables, and it did not run while the module was imported.
+Sound only where nothing but the body of one function can depend on the fill; every doubt raises `Unfit` and
+the fill is then imported from nothing (`session`). What is checked: the filled definition is one statement
+with the same head, its siblings stand where they stood, the function is of the same kind (plain, generator,
+coroutine) and closes over the same variables, and it did not run while the module was imported.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The first process of a sandbox: keeps it, forks runs in it, and undoes what they wrote.
 
-A warm keeper imports the module and its tests before the first fill; a cold one imports nothing, so that each run
-can import the filled module for itself.
+A warm keeper imports the module and its tests before the first fill; a cold one imports nothing, so that
+each run can import the filled module for itself.
 """
 
 from __future__ import annotations
@@ -124,7 +124,8 @@ class Keeper:
         selection: dict[str, Any] | None,
         left: float,
     ) -> bool:
-        """Run the failed ``test`` again, at most `RETRIES` times, to see whether it can pass with the same fill."""
+        """Run the failed ``test`` again, at most `RETRIES` times, to see whether it can pass with the same
+        fill."""
         only = {"held": [], "beyond": [], **(selection or {}), "run": [test], "flaky": []}
         for _ in range(RETRIES):
             again = run(only, left)

@@ -94,7 +94,7 @@ def drop_capabilities() -> None:
     _call("capset", header, bytes(24))
 
 
-# --- Landlock: writes only below given folders (Linux 5.13; kernel documentation, userspace-api/landlock) -----
+# --- Landlock: writes only below given folders (Linux 5.13; kernel documentation, userspace-api/landlock) ---
 
 _WRITE_FILE = 1 << 1
 _MAKE_AND_REMOVE = sum(1 << bit for bit in range(4, 13))
@@ -132,7 +132,7 @@ def landlock(writable: list[str]) -> None:
         os.close(ruleset)
 
 
-# --- seccomp: a short list of calls that no test needs (kernel documentation, userspace-api/seccomp_filter) ----
+# --- seccomp: a short list of calls that no test needs (kernel documentation, userspace-api/seccomp_filter) -
 
 _ARCHES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 # name -> (x86_64, aarch64)

@@ -27,7 +27,8 @@ def message(error: BaseException) -> str:
 def deepest_line(
     error: BaseException, paths: set[str], first: int, last: int
 ) -> tuple[int | None, int | None]:
-    """(deepest line in lines ``first``-``last`` of the module, deepest line of the module), None where none is."""
+    """(deepest line in lines ``first``-``last`` of the module, deepest line of the module), None where none
+    is."""
     inside: int | None = None
     module: int | None = None
     seen: set[int] = set()

@@ -21,7 +21,8 @@ _get_code = importlib.machinery.SourceFileLoader.get_code
 def import_from(paths: set[str], make: Compile) -> None:
     """From now on any import of a file in ``paths`` runs what ``make`` compiles.
 
-    By path and not by name: src layouts, conftest path games and pytest's import modes give one file several names.
+    By path and not by name: src layouts, conftest path games and pytest's import modes give one file several
+    names.
     """
 
     def get_code(self: Any, fullname: str) -> CodeType | None:

@@ -1,4 +1,5 @@
-"""Notes whether a run reached a hole, and which: by the calls that stand for holes, or by a mark before the fill."""
+"""Notes whether a run reached a hole, and which: by the calls that stand for holes, or by a mark before the
+fill."""
 
 from __future__ import annotations
 
@@ -65,7 +66,8 @@ class Reach:
 
 
 def mark_statement(tree: ast.Module, region: tuple[Position, Position]) -> None:
-    """Insert, in place, calls of `Reach.mark` before the statements of ``tree`` that ``region`` begins or goes on with.
+    """Insert, in place, calls of `Reach.mark` before the statements of ``tree`` that ``region`` begins or
+    goes on with.
 
     Reaching a fill means here that such a statement is about to run. No line moves.
     """
@@ -101,7 +103,8 @@ def _end(part: ast.stmt) -> Position:
 
 
 def _places(body: list[ast.stmt], first: Position, last: Position) -> list[tuple[list[ast.stmt], int]]:
-    """(statement list, index) for the first statement in each list that begins in the region, or else holds it."""
+    """(statement list, index) for the first statement in each list that begins in the region, or else holds
+    it."""
     found: list[tuple[list[ast.stmt], int]] = []
     for index, part in enumerate(body):
         if _end(part) < first or _start(part) > last:
@@ -128,8 +131,7 @@ def _gap(
 
 def _bodies(statement: ast.stmt) -> list[list[ast.stmt]]:
     found = [getattr(statement, name, None) for name in ("body", "orelse", "finalbody")]
-    for part in (*getattr(statement, "handlers", ()), *getattr(statement, "cases", ())):
-        found.append(part.body)
+    found += [part.body for part in (*getattr(statement, "handlers", ()), *getattr(statement, "cases", ()))]
     return [body for body in found if isinstance(body, list) and body and isinstance(body[0], ast.stmt)]
 
 

@@ -1,9 +1,9 @@
 """The sandbox around every run: namespaces, an overlay over the workspace, limits. Probed, never assumed.
 
-`leave_host` runs in a fresh child of the server and takes the namespaces; `Place` is set up by that child's own
-first child (pid 1 of the new PID namespace): it lays an overlay over the workspace so that writes land in memory,
-makes the rest of the file system read-only, and can be renewed between two runs. `confine` runs in each run just
-before foreign code: limits, no capabilities, seccomp.
+`leave_host` runs in a fresh child of the server and takes the namespaces; `Place` is set up by that child's
+own first child (pid 1 of the new PID namespace): it lays an overlay over the workspace so that writes land
+in memory, makes the rest of the file system read-only, and can be renewed between two runs. `confine` runs
+in each run just before foreign code: limits, no capabilities, seccomp.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ def missing(layers: dict[str, str], copied: bool = False) -> list[str]:
     return [name for name in found if name]
 
 
-# --- the place where tests run -------------------------------------------------------------------------------
+# --- the place where tests run ------------------------------------------------------------------------------
 
 
 def _lay_overlay(root: str, scratch: Path, above: Sequence[str] = ()) -> None:
@@ -232,7 +232,8 @@ class Place:
             file.write(data)
 
     def keep(self) -> None:
-        """Make what was written so far (by importing the tests) part of the place; later writes still go away."""
+        """Make what was written so far (by importing the tests) part of the place; later writes still go
+        away."""
         if not self.overlaid:
             self._stamps = _stamps(self.root, self.path)
         self._kept_temporary = set(os.listdir(self.temporary))
@@ -284,7 +285,7 @@ class Place:
         self._mount_root()
         os.chdir(self.root)
 
-    # --- inside -----------------------------------------------------------------------------------------------
+    # --- inside ---------------------------------------------------------------------------------------------
 
     def _private_mounts(self) -> None:
         kernel.mount(None, "/", None, kernel.MS_REC | kernel.MS_PRIVATE)
@@ -392,7 +393,7 @@ def copy_tree(root: str) -> str:
                 total += os.lstat(os.path.join(folder, name)).st_size
         if total > COPY_LIMIT_BYTES:
             raise CannotIsolate(
-                f"the workspace is over {COPY_LIMIT_BYTES >> 20} MB, too large to copy, and there is no overlay here"
+                f"no overlay here, and over {COPY_LIMIT_BYTES >> 20} MB the workspace is too large to copy"
             )
     made = tempfile.mkdtemp(prefix="astral-tests-")
     shutil.copytree(root, os.path.join(made, "tree"), symlinks=True, ignore=_NOT_COPIED)
@@ -400,7 +401,7 @@ def copy_tree(root: str) -> str:
     return made
 
 
-# --- each run ------------------------------------------------------------------------------------------------
+# --- each run -----------------------------------------------------------------------------------------------
 
 
 def _virtual_bytes() -> int:

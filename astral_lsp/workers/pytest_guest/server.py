@@ -148,7 +148,7 @@ class Server:
             answer = {"type": "failure", "id": number, "kind": "unavailable", "message": str(error)}
         wire.send(self._out, answer)
 
-    # --- open ---------------------------------------------------------------------------------------------------
+    # --- open -----------------------------------------------------------------------------------------------
 
     def _open(self, params: dict[str, Any]) -> dict[str, Any]:
         root = os.path.realpath(params["root"])
@@ -192,7 +192,7 @@ class Server:
         self._keepers.clear()
         self._sessions.clear()
 
-    # --- run ----------------------------------------------------------------------------------------------------
+    # --- run ------------------------------------------------------------------------------------------------
 
     def _run(self, params: dict[str, Any]) -> dict[str, Any]:
         start = time.monotonic()
@@ -221,7 +221,8 @@ class Server:
         return {"verdicts": verdicts, "elapsed_ms": (time.monotonic() - start) * 1e3}
 
     def _judge_all(self, root: str, path: str, request: Request, end: float) -> list[dict[str, Any]]:
-        """Verdicts for all fills, in order: grafted into a warm keeper where that is sound, else imported anew."""
+        """Verdicts for all fills, in order: grafted into a warm keeper where that is sound, else imported
+        anew."""
         fills = request["fills"]
         files = collect.python_files(root)
         session, unfit = self._warm_session(root, path, request, files, end)
@@ -348,7 +349,7 @@ class Server:
         if self._reader.closed:
             raise Cancelled
 
-    # --- keepers ------------------------------------------------------------------------------------------------
+    # --- keepers --------------------------------------------------------------------------------------------
 
     def _keeper(self, key: Key) -> Keeper:
         if key in self._keepers:
@@ -405,7 +406,8 @@ class Server:
 
 
 def _become_keeper(fd: int, place: sandbox.Place, has_pytest: bool) -> None:
-    """In a child of the server: take the namespaces, then fork the keeper as their first process. No return."""
+    """In a child of the server: take the namespaces, then fork the keeper as their first process. No
+    return."""
     try:
         kernel.die_with_parent()
         sandbox.leave_host(

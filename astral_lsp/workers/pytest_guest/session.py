@@ -11,11 +11,11 @@ from types import CodeType, FrameType, ModuleType
 from typing import Any
 
 from . import doctests, locate, module, scope
-from .collect import Collected, collect, may_have_tests, python_files, wanted_files
+from .collect import Collected, collect, may_have_tests, python_files, read, wanted_files
 from .execute import Runner
 from .reach import Reach, mark_entry, mark_statement
 from .sandbox import Place, confine
-from .supervise import Emit
+from .supervise import Emit, Event
 from .text import Buffer, Position, compiled
 
 
@@ -143,23 +143,22 @@ class ColdRun:
             module.take_from_pytest(place.paths)
             collected = collect(wanted, [])
             for name, why, error in collected.broken:
-                inside, line = locate.deepest_line(error, place.paths, *lines) if error else (None, None)
-                ours = line is not None or getattr(error, "path", None) in place.paths
-                emit(
-                    {"e": "broken", "id": name, "why": why, "inside": inside, "line": line, "others": self._reach.others,
-                     "reached": ours and self._reach.target}
-                )  # fmt: skip
+                emit(self._broken(name, why, error, lines))
         loaded = None
         if found.documented():
             try:
                 loaded = module.load(place.path, place.paths)
             except BaseException as error:
-                inside, line = locate.deepest_line(error, place.paths, *lines)
-                emit(
-                    {"e": "broken", "id": "import", "why": locate.message(error), "inside": inside, "line": line,
-                     "others": self._reach.others, "reached": self._reach.target}
-                )  # fmt: skip
+                emit(self._broken("import", locate.message(error), error, lines))
         return collected, loaded
+
+    def _broken(self, name: str, why: str, error: BaseException | None, lines: tuple[int, int]) -> Event:
+        """What could not be imported; it counts when the module did it and the fill had begun to run."""
+        paths = self._place.paths
+        inside, line = locate.deepest_line(error, paths, *lines) if error is not None else (None, None)
+        ours = line is not None or name == "import" or getattr(error, "path", None) in paths
+        event: Event = {"e": "broken", "id": name, "why": why, "inside": inside, "line": line}
+        return {**event, "others": self._reach.others, "reached": ours and self._reach.target}
 
 
 def order(items: list[Any], words: list[str]) -> list[Any]:
@@ -173,11 +172,7 @@ def order(items: list[Any], words: list[str]) -> list[Any]:
 
 
 def _mentions(path: str, words: list[str]) -> int:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            text = file.read()
-    except OSError:
-        return 0
+    text = read(path)
     return sum(re.search(rf"\b{re.escape(word)}\b", text) is not None for word in words)
 
 

@@ -49,11 +49,11 @@ def fork_run(
 ) -> Outcome:
     """Fork, call ``work(emit)`` there, return its events; at most ``seconds`` of wall clock.
 
-    A run may set its clock anew by any event with ``seconds`` (once it is prepared, for instance); ``at_most`` bounds it
-    all the same.
+    A run may set its clock anew by any event with ``seconds`` (once it is prepared, for instance);
+    ``at_most`` bounds it all the same.
 
-    ``whole_namespace``: this process is the init of its PID namespace, so everything else in it can be killed at
-    once; otherwise the run's process group and all orphans that came to us are.
+    ``whole_namespace``: this process is the init of its PID namespace, so everything else in it can be
+    killed at once; otherwise the run's process group and all orphans that came to us are.
     """
     start = time.monotonic()
     read, write = os.pipe()
@@ -153,6 +153,9 @@ def _take(lines: list[bytes], outcome: Outcome) -> bool:
 
 
 def _is_dead(child: int) -> bool:
+    """Whether it has ended; it stays for waitpid. Where the system cannot tell (macOS), no: its pipe will."""
+    if not hasattr(os, "waitid"):
+        return False
     return os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 

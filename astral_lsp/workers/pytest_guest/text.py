@@ -83,7 +83,8 @@ def parses(text: str) -> bool:
 
 
 def call(number: int, lines: int = 0) -> str:
-    """Source of a call for hole ``number``, ``lines`` line endings long so that later lines keep their place."""
+    """Source of a call for hole ``number``, ``lines`` line endings long so that later lines keep their
+    place."""
     return f"{HOLE_CALL}({number}" + "\n" * lines + ")"
 
 
@@ -115,7 +116,8 @@ def baseline(buffer: Buffer) -> str | None:
 
 
 def leaves_block(buffer: Buffer, fill: str) -> bool:
-    """Whether a later line of ``fill`` stands left of the line that it begins on, and so outside of its block.
+    """Whether a later line of ``fill`` stands left of the line that it begins on, and so outside of its
+    block.
 
     Errs towards yes (within brackets and strings indentation means nothing).
     """

@@ -61,12 +61,13 @@ class Judge:
     def __init__(
         self, buffer: Buffer, fill: str, flaky: frozenset[str] = frozenset(), beyond: Sequence[int] = ()
     ) -> None:
-        """``flaky``: tests that are known to flip, never held against a fill. ``beyond``: other holes that keep tests
-        from this one."""
+        """``flaky``: tests that are known to flip, never held against a fill. ``beyond``: other holes that
+        keep tests from this one."""
         self._buffer, self._fill, self._flaky, self._beyond = buffer, fill, flaky, beyond
 
     def judge(self, outcome: Outcome, timeout: float, reached: bool) -> Verdict:
-        """The verdict. ``timeout`` in seconds is what the run was given; ``reached``: its last test ran the fill."""
+        """The verdict. ``timeout`` in seconds is what the run was given; ``reached``: its last test ran the
+        fill."""
         tests = [event for event in outcome.events if event["e"] == "test"]
         failed = [event for event in tests if self._counts(event) and event["outcome"] == "failed"]
         if failed:

@@ -1,4 +1,5 @@
-"""Tests collected once, many fills: the keeper holds the module and its tests imported and forks for each fill."""
+"""Tests collected once, many fills: the keeper holds the module and its tests imported and forks for each
+fill."""
 
 from __future__ import annotations
 
@@ -52,7 +53,8 @@ class Selection:
 
     @property
     def held(self) -> list[str]:
-        """Tests whose failure counts even when the fill itself was not seen to run (it made a generator, say)."""
+        """Tests whose failure counts even when the fill itself was not seen to run (it made a generator,
+        say)."""
         return [*self.reaching, *self.calling]
 
     def as_json(self) -> dict[str, Any]:
@@ -66,7 +68,8 @@ class Selection:
 
 
 class Warm:
-    """The module imported with its hole in place, its tests collected, and the choice of those that matter."""
+    """The module imported with its hole in place, its tests collected, and the choice of those that
+    matter."""
 
     def __init__(self, place: Place, reach: Reach, has_pytest: bool, files: list[str]) -> None:
         self._place, self._reach, self._has_pytest, self._files = place, reach, has_pytest, files
@@ -78,10 +81,11 @@ class Warm:
         self._items: dict[str, Any] = {}
         self._complaints: list[str] = []
 
-    # --- once ---------------------------------------------------------------------------------------------------
+    # --- once -----------------------------------------------------------------------------------------------
 
     def prepare(self, buffer: text.Buffer, seconds: float) -> None:
-        """Import, collect, find the tests that matter; raises Unfit when fills must be imported from nothing."""
+        """Import, collect, find the tests that matter; raises Unfit when fills must be imported from
+        nothing."""
         end = time.monotonic() + seconds
         source = text.baseline(buffer)
         if source is None:
@@ -173,7 +177,7 @@ class Warm:
             found.add(str(self.collected.session.config.inipath))
         return sorted(found - self._place.paths)
 
-    # --- which tests matter -----------------------------------------------------------------------------------
+    # --- which tests matter ---------------------------------------------------------------------------------
 
     def _choose(self, end: float) -> None:
         ids = [*self._cases, *self._items]
@@ -241,7 +245,7 @@ class Warm:
         self._run(ids, runner, frozenset())
         emit({"e": "modules", "names": _libraries(set(sys.modules) - before, self._place.root)})
 
-    # --- each fill ----------------------------------------------------------------------------------------------
+    # --- each fill ------------------------------------------------------------------------------------------
 
     def judge(self, fill: str, ids: list[str], seconds: float, again: bool, emit: Emit) -> None:
         """Run ``ids`` with ``fill`` in place and emit events; called in the run's own process."""
@@ -269,9 +273,9 @@ class Warm:
     def _run(self, ids: list[str], runner: Runner, held: frozenset[str]) -> None:
         runner.held = held
         for name in ids:
-            if name in self._cases and self._module is not None:
-                if runner.run_case(self._cases[name], self._module, 0):
-                    return
+            case = self._cases.get(name)
+            if case is not None and self._module is not None and runner.run_case(case, self._module, 0):
+                return
         items = [self._items[name] for name in ids if name in self._items]
         for index, item in enumerate(items):
             assert self.collected is not None

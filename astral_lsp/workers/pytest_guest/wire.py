@@ -95,7 +95,8 @@ class Reader:
             self.closed = True
 
     def take(self, wanted: Callable[[Message], bool]) -> bool:
-        """Remove the first arrived frame that is ``wanted``; the others stay for `read`. True when there was one."""
+        """Remove the first arrived frame that is ``wanted``; the others stay for `read`. True when there was
+        one."""
         while (message := self.ready()) is not None:
             self._waiting.append(message)
         for index, message in enumerate(self._waiting):
