@@ -162,6 +162,23 @@ async def test_a_buffer_wins_over_the_saved_file_and_other_files_follow_the_disk
     assert (first[0].status, second[0].status) == ("passed", "failed")
 
 
+async def test_a_file_saved_after_it_was_shown_is_read_from_disk_again(tmp_path: Path) -> None:
+    oracle = TypesOracle()
+    await oracle.open(str(tmp_path), PYTHON)
+    await judge(oracle, tmp_path / "b.py", "B: int = 1\ndef f() -> int:\n    return $0\n", "B")
+    text = "from b import B\ndef f() -> int:\n    return $0\n"
+    first = await judge(oracle, tmp_path / "a.py", text, "B")
+    lay(tmp_path, {"b.py": "B: str = ''\n"})
+    second = first
+    for _ in range(30):
+        second = await judge(oracle, tmp_path / "a.py", text, "B")
+        if second[0].status == "failed":
+            break
+        await asyncio.sleep(0.1)
+    await oracle.close()
+    assert (first[0].status, second[0].status) == ("passed", "failed")
+
+
 async def test_a_module_that_appears_is_found(tmp_path: Path) -> None:
     oracle = TypesOracle()
     await oracle.open(str(tmp_path), PYTHON)

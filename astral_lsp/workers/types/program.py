@@ -28,6 +28,8 @@ from astral_lsp.workers.types.text import HOLE
 log = logging.getLogger(__name__)
 
 _MOST_SOURCES = 12
+_MOST_UPDATES = 3000
+"""Updates after which the build is made afresh: bounds what they leave behind in memory."""
 _DISK_SECONDS = 1.0
 """How often the files of the program are looked at for changes."""
 
@@ -51,6 +53,8 @@ class Program:
         self._plugin = plugin
         self._build: FineGrainedBuildManager | None = None
         self._texts: dict[str, str] = {}
+        self._saved: dict[str, tuple[int, int] | None] = {}
+        """Time and size of each edited file on disk when its buffer was shown."""
         self._messages: list[Message] = []
         self._clean = True
         self._watcher = FileSystemWatcher(self.files)
@@ -84,18 +88,22 @@ class Program:
         With ``force`` the file is checked again even if it holds this text already.
         Raises CannotCheck when mypy stops at a blocking error, with that error as the message.
         """
-        fresh = self._build is None or not self._knows(path)
+        fresh = self._build is None or self.updates >= _MOST_UPDATES or not self._knows(path)
         if fresh:
             self._rebuild(path, text)
         changed = self._changes_on_disk()
         if changed or self._texts.get(path) != text or (force and not fresh):
-            self._texts[path] = text
-            self.files.put(path, text.encode("utf-8"))
+            self._hold(path, text)
             self._update([(self.modules[path], path), *changed])
         if not self._clean:
             raise CannotCheck(self._blocker())
         self._refuse_silenced(path)
         return self._messages
+
+    def _hold(self, path: str, text: str) -> None:
+        self._texts[path] = text
+        self._saved[path] = _stamp(path)
+        self.files.put(path, text.encode("utf-8"))
 
     def shows(self, path: str, text: str) -> bool:
         """Whether ``text`` is what the program holds for ``path``."""
@@ -159,8 +167,7 @@ class Program:
         """Build anew, keeping as many of the files edited before as agree with ``path``."""
         kept = [p for p in self.modules if p != path][-(_MOST_SOURCES // 2) :]
         self._build, self.modules, self.bases = None, {}, set()
-        self._texts[path] = text
-        self.files.put(path, text.encode("utf-8"))
+        self._hold(path, text)
         for stale in [p for p in self.files.buffers if p != path and p not in kept]:
             self.files.drop(stale)
             self._texts.pop(stale, None)
@@ -171,6 +178,7 @@ class Program:
                 self.modules[candidate] = module
                 self.bases.add(base)
                 sources.append(BuildSource(candidate, module, None, base))
+        self.updates = 0
         self._options(list(self.modules.values()))
         try:
             self._first_build(sources)
@@ -251,11 +259,21 @@ class Program:
         if time.monotonic() - self._looked < _DISK_SECONDS:
             return []
         self._looked = time.monotonic()
+        self.files.flush()  # it remembers what it saw of each file
+        saved = self._saved_since()
         self._watch()
         changed = self._watcher.find_changed()
         named = [(s.id, s.path) for s in self.graph.values() if s.path in changed and s.path]
         named = [(module, path) for module, path in named if path not in self._texts]
-        return named + self._appeared()
+        return saved + named + self._appeared()
+
+    def _saved_since(self) -> list[tuple[str, str]]:
+        """Edited files that were saved by something after their buffer was last shown: the disk is newer."""
+        newer = [p for p in self._texts if p in self._saved and _stamp(p) not in (None, self._saved[p])]
+        for path in newer:
+            self.files.drop(path)
+            del self._texts[path], self._saved[path]
+        return [(self.modules[path], path) for path in newer if path in self.modules]
 
     def _appeared(self) -> list[tuple[str, str]]:
         """Modules that an edited file imports in vain so far and that can be found now."""
@@ -267,6 +285,14 @@ class Program:
         cache.clear()
         found = [(name, cache.find_module(name, fast_path=True)) for name in sorted(wanted)]
         return [(name, place) for name, place in found if isinstance(place, str)]
+
+
+def _stamp(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size
 
 
 def _is_library(path: str, manager: BuildManager) -> bool:
