@@ -52,7 +52,10 @@ def describe(ls: AstralServer, document: OpenDocument, hole: Hole) -> str:
     if hole.hint:
         parts.append("\n".join(f"> {line}" for line in hole.hint.splitlines()))
     if environment is not None:
-        parts += _definitions(environment)
+        if environment.expected:
+            root = ls.root_of(document.uri)
+            found = ls.definitions.of(document, hole, environment.expected, root)
+            parts += [f"```python\n{definition}\n```" for definition in found]
         if environment.names:
             parts.append(_table(environment.names))
     fills = known.fills_of(document, hole.span)
@@ -70,11 +73,6 @@ def _heading(hole: Hole, environment: Environment | None) -> str:
         return f"**Hole** ({hole.kind}): expected\n```python\n{environment.expected}\n```"
     note = environment.note
     return f"**Hole** ({hole.kind}): no expected type" + (f" ({note})" if note else "")
-
-
-def _definitions(environment: Environment) -> list[str]:
-    found = getattr(environment, "definitions", None) or []
-    return [f"```python\n{definition}\n```" for definition in list(found)[:3]]
 
 
 def ranked(names: Sequence[Name]) -> list[Name]:

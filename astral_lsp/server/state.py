@@ -20,6 +20,7 @@ from astral_lsp.fill.report import FillOptions
 from astral_lsp.holes.model import Hole
 from astral_lsp.server.background import Background
 from astral_lsp.server.client import Client
+from astral_lsp.server.definitions import Definitions
 from astral_lsp.server.documents import Documents, OpenDocument, View
 from astral_lsp.server.engine import Engine, EngineFactory
 from astral_lsp.server.jobs import Jobs
@@ -63,6 +64,7 @@ class AstralServer(LanguageServer):
         self.status = Status(self)
         self.background = Background(self)
         self.command_handlers: dict[str, CommandHandler] = {}
+        self.definitions = Definitions()
         self.stopping = False
         self.on_stop: Callable[[int], None] = lambda _code: None
         self.explanations: dict[str, str] = {}

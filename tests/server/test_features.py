@@ -91,6 +91,22 @@ async def test_hover_tells_type_hint_names_and_verdicts(tmp_path: Path) -> None:
         assert await hover(types.HoverParams(_document(uri), types.Position(0, 5))) is None
 
 
+async def test_hover_shows_the_definitions_of_the_types_in_the_expected_type(tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text(
+        "class Tea:\n    name: str\n\n    def brew(self) -> int: ...\n", "utf-8"
+    )
+    text = (
+        "from shop import Tea\n\nclass Cup:\n    size: int\n\ndef pour() -> dict[Cup, Tea]:\n    return ...\n"
+    )
+    async with editor(tmp_path, script={"expected": "dict[Cup, Tea]"}) as session:
+        uri = session.open("bar.py", text)
+        await _analysed(session)
+        params = types.HoverParams(_document(uri), types.Position(6, 12))
+        value = (await session.client.text_document_hover_async(params)).contents.value
+        assert "```python\nclass Cup:\n    size: int\n```" in value
+        assert "# shop.Tea\nclass Tea:\n    name: str\n    def brew(self) -> int: ...\n```" in value
+
+
 async def test_inlay_hints_lenses_and_their_switches(tmp_path: Path) -> None:
     async with editor(tmp_path) as session:
         uri = session.open("area.py", TEXT)
