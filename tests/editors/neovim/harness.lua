@@ -24,7 +24,7 @@ function T.eventually(condition, what, ms)
   local ok = vim.wait(ms or 15000, function()
     value = condition()
     return value and true or false
-  end, 20)
+  end, ms and ms > 60000 and 200 or 20)
   if not ok then
     local said = vim
       .iter(T.said)

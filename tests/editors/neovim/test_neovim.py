@@ -18,11 +18,13 @@ import pytest
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parents[2]
 SECONDS = 120.0
+REAL_SECONDS = 900.0
+"""With the real weights, which a busy machine takes minutes to run."""
 _CASE = re.compile(r"""^test\(\s*(['"])(.+?)\1""", re.MULTILINE)
 
 
-def _cases() -> list[tuple[Path, str]]:
-    specs = sorted((HERE / "specs").glob("*.lua"))
+def _cases(folder: str) -> list[tuple[Path, str]]:
+    specs = sorted((HERE / folder).glob("*.lua"))
     return [(spec, match[1]) for spec in specs for match in _CASE.findall(spec.read_text("utf-8"))]
 
 
@@ -56,6 +58,7 @@ class Runs:
     def _run(self, spec: Path) -> dict[str, str]:
         home = self._home / spec.stem
         home.mkdir()
+        seconds = SECONDS if spec.parent.name == "specs" else REAL_SECONDS
         output = home / "results.jsonl"
         command = [
             self._nvim,
@@ -74,11 +77,11 @@ class Runs:
                 env=self._environment(home),
                 capture_output=True,
                 text=True,
-                timeout=SECONDS,
+                timeout=seconds,
             )
             end = process.stderr[-4000:]
         except subprocess.TimeoutExpired:
-            end = f"Neovim did not end within {SECONDS:g} s"
+            end = f"Neovim did not end within {seconds:g} s"
         lines = output.read_text("utf-8").splitlines() if output.exists() else []
         outcomes = {entry["name"]: entry.get("problem", "") for entry in map(json.loads, lines)}
         return outcomes | {"<end>": end}
@@ -102,11 +105,22 @@ def runs(nvim: str, tmp_path_factory: pytest.TempPathFactory) -> Runs:
     return Runs(nvim, tmp_path_factory.mktemp("neovim"))
 
 
+def _name(value: object) -> str:
+    return value.stem if isinstance(value, Path) else str(value)
+
+
 @pytest.mark.editor
-@pytest.mark.parametrize(
-    ("spec", "case"), _cases(), ids=lambda value: value.stem if isinstance(value, Path) else value
-)
+@pytest.mark.parametrize(("spec", "case"), _cases("specs"), ids=_name)
 def test_neovim(runs: Runs, spec: Path, case: str) -> None:
+    """One case of one spec."""
+    problem = runs.problem(spec, case)
+    assert not problem, problem
+
+
+@pytest.mark.editor
+@pytest.mark.real_model
+@pytest.mark.parametrize(("spec", "case"), _cases("real"), ids=_name)
+def test_neovim_with_the_real_weights(runs: Runs, spec: Path, case: str) -> None:
     """One case of one spec."""
     problem = runs.problem(spec, case)
     assert not problem, problem

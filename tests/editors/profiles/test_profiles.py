@@ -45,7 +45,8 @@ def hole_range(session: Editor) -> types.Range:
 
 def only_edit(edit: types.WorkspaceEdit | None) -> types.TextEdit:
     """The only text edit, which must name a version other than 0."""
-    assert edit is not None and edit.changes is None
+    assert edit is not None
+    assert edit.changes is None
     (change,) = edit.document_changes or ()
     assert isinstance(change, types.TextDocumentEdit)
     assert change.text_document.version, "version 0 and none mean trouble in Helix and Sublime Text"

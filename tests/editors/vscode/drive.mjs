@@ -17,6 +17,7 @@ const USER_SETTINGS = {
   "workbench.startupEditor": "none",
   "workbench.enableExperiments": false,
   "workbench.tips.enabled": false,
+  "workbench.reduceMotion": "on", // animations in software rendering would keep a core busy
   "workbench.secondarySideBar.defaultVisibility": "hidden",
   "workbench.colorTheme": "Default Dark Modern",
   "extensions.autoUpdate": false,

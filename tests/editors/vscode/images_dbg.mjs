@@ -1,0 +1,110 @@
+// The screenshots of the main README: the real server with the real weights on a copy of examples/orders.
+//
+// usage: node images.mjs DIRECTORY [BUDGET_SECONDS]
+//
+// PYTHON names an interpreter with astral-lsp's dependencies; the weights must be stored (astral-lsp model pull).
+// Prints one JSON line for each picture: what was on it. Nothing is retouched; a run may show other fills.
+
+import { cpSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Editor, ROOT, until } from "./drive.mjs";
+
+const [target, budget = "8"] = process.argv.slice(2);
+if (!target) {
+  console.error("usage: node images.mjs DIRECTORY [BUDGET_SECONDS]");
+  process.exit(2);
+}
+mkdirSync(target, { recursive: true });
+
+const MINUTES = 60_000;
+const VIEW = { width: 980, height: 620 };
+const rows = ".quick-input-list .monaco-list-row";
+
+const home = mkdtempSync(join(tmpdir(), "astral-images-"));
+const folder = join(home, "orders");
+cpSync(join(ROOT, "examples", "orders"), folder, { recursive: true, filter: (path) => !path.includes("__pycache__") });
+
+const settings = {
+  "astral-lsp.interpreter": process.env.PYTHON,
+  "astral-lsp.fill.budgetS": Number(budget),
+  "workbench.activityBar.location": "hidden",
+  "editor.fontSize": 14,
+  "editor.stickyScroll.enabled": false,
+  "editor.guides.indentation": false,
+  "window.title": "${activeEditorShort}",
+};
+
+/** Runs "Fill Hole" until there is a list: the first time the model may still be loading. */
+async function fillList(editor, line, column) {
+  for (let attempt = 1; ; attempt++) {
+    await editor.goTo(line, column);
+    await editor.page.keyboard.press("Control+Alt+Space");
+    const found = await Promise.race([
+      editor.page.locator(rows).first().waitFor({ timeout: 5 * MINUTES }).then(() => true),
+      editor.notification(/still loading|no candidate|did not answer|unavailable/i, 5 * MINUTES).then(() => false),
+    ]);
+    if (found) return editor.rows();
+    if (attempt === 8) throw new Error("the model never answered");
+    await editor.command("Notifications: Clear All Notifications");
+    await editor.status(/^\s*Astral\s*$/, 5 * MINUTES);
+  }
+}
+
+async function picture(editor, name, facts) {
+  await editor.page.mouse.move(VIEW.width - 5, VIEW.height - 60);
+  await editor.page.waitForTimeout(1_000); // animations
+  await editor.screenshot(join(target, `${name}.png`));
+  console.log(JSON.stringify({ picture: name, ...facts }));
+}
+
+async function leave(editor) {
+  await editor.page.keyboard.press("Escape");
+  await editor.page.locator(".monaco-editor.focused").first().waitFor();
+  await until("one tab", async () => (await editor.page.locator(".tab").count()) === 1);
+}
+
+const editor = await Editor.open({
+  folder,
+  settings,
+  viewport: VIEW,
+  scale: 1.5,
+  env: { PYTHONPATH: [ROOT, join(ROOT, "model")].join(":") },
+});
+setInterval(()=>editor.screenshot(join(target,"now.png")).catch(()=>{}),15000).unref();
+try {
+  await editor.openFile("orders.py");
+  await editor.page.keyboard.press("Control+B");
+  await editor.status(/^\s*Astral\s*$/, 2 * MINUTES);
+  await editor.goTo(44, 37);
+  await editor.page.locator(".squiggly-hint").first().waitFor({ timeout: 2 * MINUTES });
+
+  // the argument of max(): an expression, with refused candidates below the verified ones
+  await picture(editor, "vscode-fill", { rows: await fillList(editor, 44, 37) });
+  await leave(editor);
+
+  // a whole body
+  await picture(editor, "vscode-body", { rows: await fillList(editor, 48, 9) });
+  await leave(editor);
+
+  // what a hole shows before anything is asked
+  await editor.goTo(53, 12);
+  await editor.command("Show or Focus Hover");
+  await editor.page.locator(".monaco-hover .hover-row").first().waitFor();
+  const hover = (await editor.page.locator(".monaco-hover .hover-row").allInnerTexts()).join("\n");
+  await picture(editor, "vscode-hole", { hover: hover.slice(0, 200) });
+  await editor.page.keyboard.press("Escape");
+
+  // why the others were refused
+  await editor.goTo(44, 37);
+  await editor.command("Astral: Explain Rejected Candidates");
+  await editor.page.locator(".tab").filter({ hasText: /Rejected candidates/ }).waitFor();
+  await editor.page.waitForTimeout(2_000); // the preview is a frame of its own
+  await picture(editor, "vscode-rejected", {});
+} catch (error) {
+  await editor.screenshot(join(target, "failure.png")).catch(() => undefined);
+  throw error;
+} finally {
+  await editor.close();
+  rmSync(home, { recursive: true, force: true });
+}
