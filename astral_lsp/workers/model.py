@@ -7,6 +7,8 @@ computes. torch is imported by the loader only: `Ready` goes out first.
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 import queue
 import sys
@@ -184,6 +186,7 @@ class Worker:
             )
         self._wire.send(answer)
         self._wire.done(call.id)
+        _give_back_memory()
 
     def _answer(self, call: Call) -> Any:
         if call.method == Load.method:
@@ -251,6 +254,13 @@ class Worker:
             (time.monotonic() - began) * 1e3,
             control.ended,
         )
+
+
+def _give_back_memory() -> None:
+    """glibc keeps freed blocks of a pass for itself; a worker that waits for minutes should not."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def _check_spans(repair: Repair) -> None:

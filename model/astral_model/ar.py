@@ -22,8 +22,8 @@ from astral_model.stop import Cut, Frame, Stream, cuts, has_left
 TEMPERATURE = 0.8
 TOP_P = 0.95
 TOP_K = 40
-MIN_STREAMS = 4
-"""Streams drawn even for one candidate: on a CPU four rows cost little more than one."""
+MIN_STREAMS = 6
+"""Streams drawn even for one candidate: on a CPU a few rows cost little more than one."""
 MAX_STREAMS = 12
 DRAW_SHARE = 0.8
 """Part of the time left that drawing may take; reading needs the rest."""
@@ -135,7 +135,11 @@ class ArEngine:
             one.reading.suffix = suffix
             one.evaluations += 1
             one.preferred = one.text in typed
-            one.leaves = frame.leaves(one.text)
+            one.unresolved = frame.unresolved(one.text)
+            one.leaves, one.hollow = frame.leaves(one.text), frame.hollow(one.text)
+            one.ragged = (
+                one.text[-1:].isspace() and not one.text.endswith("\n") and request.suffix[:1] in " \t"
+            )
             one.unknown_names = len(frame.unknown_names(one.text, names)) if names else 0
         return pool
 
@@ -153,7 +157,9 @@ class ArEngine:
                 else:
                     _merge(old, cut)
         return {
-            text: cut for text, cut in found.items() if text not in request.rejected and frame.allows(text)
+            text: cut
+            for text, cut in found.items()
+            if text and text not in request.rejected and frame.allows(text)
         }
 
     # --- passes -------------------------------------------------------------------------------------------
@@ -304,6 +310,7 @@ def _most_likely(found: Iterable[Cut], frame: Frame, limit: int) -> list[Cut]:
     def cheap(cut: Cut) -> float:
         end = cut.end_log_prob if cut.end_log_prob is not None else MIDDLE_OF_TOKEN
         likely = max(end, -14.0) + 0.25 * min(cut.overlap, 40) + cut.log_prob / max(1, cut.tokens)
-        return likely + cut.votes - 6.0 * frame.leaves(cut.text) - 6.0 * (not cut.text.strip())
+        unfit = frame.leaves(cut.text) + (not cut.text.strip()) + 0.5 * min(frame.unresolved(cut.text), 4)
+        return likely + cut.votes - 6.0 * unfit
 
     return sorted(found, key=cheap, reverse=True)[:limit]

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from astral_model.backbone import Backbone, Cache
 
-HEAD_CHARS = 48
+HEAD_CHARS = 72
 """Characters of the suffix that are read after a text."""
 _ROWS = 8
-_POSITIONS = 96
-"""Rows of a pass, and positions whose logits are held at once (0.6 MB each): bounds memory."""
+_POSITIONS = 24
+"""Rows of a pass, and positions whose logits are held at once (1.8 MB each with copies): bounds memory."""
 
 # Tokens by which the base says that a middle is complete, or that the file or the turn is.
 END_TOKENS = (

@@ -31,8 +31,14 @@ class Evidence:
     preferred: bool = False
     """An expression of Γ whose type fits."""
     unknown_names: int = 0
+    unresolved: int = 0
+    """Names that the file reads and that nothing binds with this text in place."""
     leaves: bool = False
     """Starts a new top-level statement although the hole lies inside a block."""
+    hollow: bool = False
+    """Statements that do nothing."""
+    ragged: bool = False
+    """Ends in blanks where the suffix starts with blanks: no author leaves a hole like that."""
     flow: float | None = None
     """The denoiser's mean log probability a token, the end included."""
     engine: str = "ar"
@@ -40,15 +46,18 @@ class Evidence:
 
 
 WEIGHTS: dict[str, float] = {
-    "end": 0.7,
-    "suffix": 1.15,
-    "mean": 0.35,
+    "end": 0.8,
+    "suffix": 1.0,
+    "mean": 0.3,
     "sum": 0.3,
-    "votes": 0.3,
-    "greedy": 0.2,
-    "ended": 0.2,
+    "votes": 0.5,
+    "greedy": 0.1,
+    "ended": 0.15,
+    "unresolved": -2.0,
     "empty": -4.0,
-    "leaves": -3.0,
+    "leaves": -2.0,
+    "hollow": -3.0,
+    "ragged": -1.0,
     "preferred": 0.5,
     "flow": 0.0,
 }
@@ -68,6 +77,9 @@ def features(evidence: Evidence) -> dict[str, float]:
         "ended": float(evidence.ended),
         "empty": float(not evidence.text.strip()),
         "leaves": float(evidence.leaves),
+        "hollow": float(evidence.hollow),
+        "ragged": float(evidence.ragged),
+        "unresolved": float(min(evidence.unresolved, 4)),
         "preferred": float(evidence.preferred),
         "flow": max(evidence.flow, -8.0) if evidence.flow is not None else 0.0,
     }

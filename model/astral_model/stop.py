@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import builtins
 import re
+import symtable
 import textwrap
 import warnings
 from dataclasses import dataclass, field
@@ -53,6 +54,9 @@ class Frame:
         self.category, self.indent = category, indent
         self.before, self.after = _around(_OTHER_HOLE.sub("", before), _OTHER_HOLE.sub("", after))
         self._words = frozenset(_WORD.findall(before)) | frozenset(_WORD.findall(after))
+        before, after = before[: max(0, len(before) - len(self.before))], after[len(self.after) :]
+        self._far = frozenset(_WORD.findall(before)) | frozenset(_WORD.findall(after))
+        """Words of the part of a long file that is not parsed: it may bind any of them."""
 
     def allows(self, text: str) -> bool:
         """Whether ``text`` is whole for the hole's category and the file parses with it.
@@ -101,6 +105,25 @@ class Frame:
         """Whether ``text`` starts a new top-level statement although the hole lies inside a block."""
         return self._inside and bool(_NEW_TOP.search(text))
 
+    def unresolved(self, text: str) -> int:
+        """Names that some scope reads and nothing binds once ``text`` stands in the hole.
+
+        Counts what the text leaves undefined and what the rest of the file still waits for (a loop variable
+        that the hole has to name). Only differences between texts of one hole mean something.
+        """
+        return len(_unresolved(self.before + text + self.after) - self._far)
+
+    def hollow(self, text: str) -> bool:
+        """Whether statements do nothing at all: docstrings, ``pass`` and ``...`` only."""
+        if self.category != "statements":
+            return False
+        tree = _tree(textwrap.dedent(self.indent + text))
+        return tree is not None and all(
+            isinstance(node, ast.Pass)
+            or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
+            for node in tree.body
+        )
+
     @cached_property
     def _inside(self) -> bool:
         lines = [line for line in self.before.splitlines() if line.strip()]
@@ -116,6 +139,29 @@ class Frame:
 
 
 _BUILTINS = frozenset(dir(builtins)) | {"__file__", "__name__", "__class__"}
+
+
+@lru_cache(maxsize=1024)
+def _unresolved(source: str) -> frozenset[str]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            top = symtable.symtable(source, "hole", "exec")
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return frozenset()
+    free: set[str] = set()
+    bound: set[str] = set(_BUILTINS)
+    tables = [top]
+    while tables:
+        table = tables.pop()
+        tables.extend(table.get_children())
+        for symbol in table.get_symbols():
+            binds = symbol.is_assigned() or symbol.is_imported() or symbol.is_namespace()
+            if binds and (table is top or symbol.is_declared_global()):
+                bound.add(symbol.get_name())
+            elif symbol.is_referenced() and (symbol.is_global() or table is top):
+                free.add(symbol.get_name())
+    return frozenset(free - bound)
 
 
 def _bound(tree: ast.AST) -> set[str]:

@@ -86,11 +86,29 @@ def test_unknown_names() -> None:
     assert inside.unknown_names("lambda z: z + elsewhere", names) == {"elsewhere"}
 
 
+def test_names_that_the_rest_waits_for() -> None:
+    waiting = frame("def f(xs):\n    for $0:\n        print(i, x)\n", "any")
+    assert waiting.unresolved("i, x in enumerate(xs)") == 0
+    assert waiting.unresolved("j, x in enumerate(xs)") == 1
+    assert waiting.unresolved("j, y in enumerate(zs)") == 3
+    filler = "".join(f"def f{n}(a: int) -> int:\n    return a + {n}\n\n\n" for n in range(600))
+    assert frame(filler + "def g(a):\n    return $0\n", "expression").unresolved("f7(a) + b") == 1
+
+
 def test_leaving_the_block_is_seen() -> None:
     inside = frame("def f():\n    a = 1\n    $0\n", "any")
     assert inside.leaves("return a\n\n\nprint(f())\n")
     assert not inside.leaves("return (\n)\n")
     assert not frame("a = 1\n$0\n", "any").leaves("b = 2\nc = 3\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "hollow"),
+    [('"""Do."""', True), ("pass", True), ("...", True), ("return 1", False), ("f()", False)],
+)
+def test_statements_that_do_nothing(text: str, hollow: bool) -> None:
+    assert frame("def f():\n    $0\n", "statements", "    ").hollow(text) is hollow
+    assert not frame("x = $0\n", "expression").hollow(text)
 
 
 PIECES = [b" if", b" x", b":\n", b" yy", b"zz", "é".encode()[:1], "é".encode()[1:]]
