@@ -75,15 +75,14 @@ local function list_buffer(question)
   local bufnr = vim.api.nvim_create_buf(false, true)
   vim.bo[bufnr].bufhidden = 'wipe'
   local room = math.max(20, vim.o.columns - 40)
-  local rows = vim.tbl_map(function(fill)
-    return ' ' .. verdicts.row(fill, room)
-  end, question.fills)
-  vim.api.nvim_buf_set_lines(bufnr, 0, -1, false, rows)
+  local lines = {}
+  for index, row in ipairs(verdicts.rows(question.fills, room)) do
+    lines[index] = ('%2s '):format(index <= 9 and index or '') .. row
+  end
+  vim.api.nvim_buf_set_lines(bufnr, 0, -1, false, lines)
   for index, fill in ipairs(question.fills) do
-    vim.api.nvim_buf_set_extmark(bufnr, namespace, index - 1, 1, {
-      end_col = 1 + #'✓',
-      hl_group = verdicts.sign_group(fill),
-    })
+    local mark = { end_col = 3 + #'✓', hl_group = verdicts.sign_group(fill) }
+    vim.api.nvim_buf_set_extmark(bufnr, namespace, index - 1, 3, mark)
   end
   vim.bo[bufnr].modifiable = false
   vim.bo[bufnr].filetype = 'astral_lsp_picker'

@@ -50,7 +50,25 @@ local function filled_lines(place, fill, label)
   return lines
 end
 
----Show `fills` under the hole, numbered when there are several; replaces what was shown.
+local REASONS = 3
+
+---Why a fill is not verified, as the server words it.
+---@param fill astral_lsp.Fill
+---@return [string, string][][]
+local function reason_lines(fill)
+  local lines = {}
+  for index, reason in ipairs(fill.reasons or {}) do
+    if index <= REASONS then
+      lines[index] = {
+        { '│ ' .. reason:match('[^\r\n]*'), verdicts.refused(fill) and 'AstralFailed' or 'AstralNotRun' },
+      }
+    end
+  end
+  return lines
+end
+
+---Show `fills` under the hole, numbered when there are several; one alone has its reasons below it. Replaces
+---what was shown.
 ---@param place astral_lsp.Place
 ---@param fills astral_lsp.Fill[]
 function M.show(place, fills)
@@ -59,6 +77,9 @@ function M.show(place, fills)
   for index, fill in ipairs(fills) do
     local label = #fills > 1 and ('%d  '):format(index) or '│ '
     vim.list_extend(virtual, filled_lines(place, fill, label))
+  end
+  if #fills == 1 then
+    vim.list_extend(virtual, reason_lines(fills[1]))
   end
   vim.api.nvim_buf_set_extmark(place.bufnr, namespace, place.end_row, 0, {
     virt_lines = virtual,

@@ -11,6 +11,8 @@ local M = {}
 ---@field text string exactly what would be inserted
 ---@field verified boolean every required oracle passed it
 ---@field verdicts table<'syntax'|'types'|'tests', astral_lsp.Verdict>
+---@field reasons? string[] why it is not verified, as the server words it
+---@field argument? table what `astral.applyFill` takes
 
 local MARKS = { passed = '✓', failed = '✗', not_run = '–', unavailable = '?' }
 local WORDS = { passed = 'passed', failed = 'failed', not_run = 'not run', unavailable = 'unavailable' }
@@ -111,13 +113,37 @@ function M.one_line(text, width)
   return head .. rest
 end
 
+---@param fill astral_lsp.Fill
+local function sign(fill)
+  return M.refused(fill) and '✗' or fill.verified and '✓' or '?'
+end
+
 ---One row of a picker: `✓ double(left + right)   types ✓ · tests ✓ 3`.
 ---@param fill astral_lsp.Fill
 ---@param width integer? cells for the code
 ---@return string
 function M.row(fill, width)
-  local sign = M.refused(fill) and '✗' or fill.verified and '✓' or '?'
-  return ('%s %s   %s'):format(sign, M.one_line(fill.text, width or 60), M.marks(fill))
+  return ('%s %s   %s'):format(sign(fill), M.one_line(fill.text, width or 60), M.marks(fill))
+end
+
+---Rows with the verdicts in one column.
+---@param fills astral_lsp.Fill[]
+---@param room integer cells for the code at most
+---@return string[]
+function M.rows(fills, room)
+  local codes = vim.tbl_map(function(fill)
+    return M.one_line(fill.text, room)
+  end, fills)
+  local widest = 0
+  for _, code in ipairs(codes) do
+    widest = math.max(widest, vim.fn.strdisplaywidth(code))
+  end
+  local rows = {}
+  for index, fill in ipairs(fills) do
+    local gap = (' '):rep(widest - vim.fn.strdisplaywidth(codes[index]) + 3)
+    rows[index] = sign(fill) .. ' ' .. codes[index] .. gap .. M.marks(fill)
+  end
+  return rows
 end
 
 ---@param fill astral_lsp.Fill

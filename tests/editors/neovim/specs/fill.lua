@@ -89,11 +89,15 @@ test('the live picker previews the row under its cursor and inserts it on <CR>',
   local bufnr = T.attached(AREA)
   vim.cmd.AstralFill()
   local picker = shown(bufnr)
-  T.has(picker.list, '✓ width * height   types ✓ · tests ✓ 3')
+  T.eq({
+    ' 1 ✓ width * height   types ✓ · tests ✓ 3',
+    ' 2 ? second_1         types ✓ · tests –',
+  }, vim.list_slice(vim.split(picker.list, '\n'), 1, 2))
   T.eq({ '│     return width * height  # fill: width * height   types ✓ · tests ✓ 3' }, picker.preview)
   vim.api.nvim_win_set_cursor(0, { 2, 0 })
   vim.api.nvim_exec_autocmds('CursorMoved', { buffer = picker.bufnr })
   T.has(require('astral_lsp.preview').lines(bufnr)[1], 'return second_1')
+  T.eq('│ tests not run: untrusted workspace', require('astral_lsp.preview').lines(bufnr)[2])
   vim.api.nvim_feedkeys(vim.keycode('<CR>'), 'xt', false)
   T.eventually(function()
     return T.text(bufnr):find('return second_1', 1, true)
