@@ -129,6 +129,7 @@ class Jobs:
             self.stop_background()
         job.task = asyncio.ensure_future(self._run(job, view, hole, options, keep))
         job.task.add_done_callback(lambda task: self._finished(job, task))
+        self._server.trace(f"fill started: {key.path}:{key.start}", repr(options))
         self._server.status.changed()
         return job
 
@@ -152,6 +153,8 @@ class Jobs:
 
     def _finished(self, job: Job, task: asyncio.Task[FillReport]) -> None:
         self._jobs.pop(job.key, None)
+        outcome = "abandoned" if task.cancelled() else "failed" if task.exception() else "ended"
+        self._server.trace(f"fill {outcome}: {job.key.path}:{job.key.start}")
         if (
             not task.cancelled()
             and (error := task.exception()) is not None

@@ -142,6 +142,7 @@ class AstralProtocol(LanguageServerProtocol):
     def lsp_initialize(self, params: types.InitializeParams) -> Generator[Any, Any, types.InitializeResult]:
         """Add to pygls's capabilities what it does not derive by itself."""
         result = yield from super().lsp_initialize(params)
+        self.trace = params.trace or types.TraceValue.Off
         capabilities = result.capabilities
         capabilities.execute_command_provider = types.ExecuteCommandOptions(
             commands=list(self._server.command_handlers), work_done_progress=True

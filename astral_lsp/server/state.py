@@ -296,6 +296,13 @@ class AstralServer(LanguageServer):
         future = self.protocol.send_request(method)
         future.add_done_callback(lambda done: None if done.cancelled() else done.exception())
 
+    def trace(self, message: str, verbose: str = "") -> None:
+        """``$/logTrace``, as far as the client's ``$/setTrace`` wants it."""
+        level = self.protocol.trace
+        if level != types.TraceValue.Off:
+            detail = verbose if level == types.TraceValue.Verbose else None
+            self.log_trace(types.LogTraceParams(message=message, verbose=detail or None))
+
     def report_server_error(self, error: Exception, source: Any) -> None:
         """A notification's handler failed: log it; a pop-up would help nobody."""
         if source is not FeatureRequestError:  # those are logged where they are answered

@@ -414,6 +414,28 @@ async def test_two_editors_at_once_on_one_port(tmp_path: Path) -> None:
     listener.close()
 
 
+async def test_trace_follows_the_clients_wish(tmp_path: Path) -> None:
+    async with editor(tmp_path) as session:
+        traced: list[types.LogTraceParams] = []
+        session.client.feature(types.LOG_TRACE)(lambda params: traced.append(params))
+        uri = session.open("area.py", TEXT)
+        where = {"uri": uri, "position": {"line": 1, "character": 12}, "apply": False}
+        await session.command("astral.fillHole", **where)
+        assert not traced
+        session.client.set_trace(types.SetTraceParams(types.TraceValue.Verbose))
+        await session.command("astral.fillHole", **where, again=True)
+        await session.until(lambda: len(traced) == 2)
+        assert traced[0].message.startswith("fill started: ")
+        assert "candidates=4" in str(traced[0].verbose)
+
+
+async def test_doctor_runs_from_a_command(tmp_path: Path) -> None:
+    async with editor(tmp_path) as session:
+        answer = await session.command("astral.doctor")
+        assert "python" in answer["text"].lower()
+        assert answer["code"] in (0, 1)
+
+
 async def test_restarting_workers_and_cancelling_everything(tmp_path: Path) -> None:
     async with editor(tmp_path, script={"delay": 20.0}) as session:
         uri = session.open("area.py", TEXT)

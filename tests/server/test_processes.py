@@ -1,0 +1,85 @@
+"""The real server with its real type checker: what it starts and leaves, and when workers die."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.server.harness import Editor, at, editor
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc"),
+]
+SERVER = [sys.executable, "-m", "astral_lsp.server"]
+TEXT = "def area(width: int, height: int) -> list[int]:\n    return ...\n"
+
+
+def _children(pid: int) -> dict[int, str]:
+    """Every descendant of ``pid`` with its command line; the dead ones not."""
+    parents: dict[int, int] = {}
+    for entry in Path("/proc").iterdir():
+        try:
+            state, parent = (entry / "stat").read_text().rsplit(")", 1)[1].split()[:2]
+        except (OSError, IndexError):
+            continue
+        if entry.name.isdigit() and state != "Z":
+            parents[int(entry.name)] = int(parent)
+    found, front = {}, [pid]
+    while front:
+        above = front.pop()
+        for child, parent_pid in parents.items():
+            if parent_pid == above:
+                front.append(child)
+                found[child] = Path(f"/proc/{child}/cmdline").read_text().replace("\0", " ")
+    return found
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+async def _typed(session: Editor, uri: str) -> None:
+    pushed = session.client.diagnostics
+    await session.until(lambda: any("list[int]" in d.message for d in pushed.get(uri, ())), 60)
+
+
+@pytest.mark.parametrize("how", ["shutdown", "SIGTERM", "SIGKILL"])
+async def test_however_the_server_ends_no_worker_is_left(tmp_path: Path, how: str) -> None:
+    async with editor(tmp_path, command=SERVER) as session:
+        await _typed(session, session.open("area.py", TEXT))
+        assert session.client._server is not None
+        pid = session.client._server.pid
+        children = _children(pid)
+        assert any("astral_lsp.workers.types" in line for line in children.values())
+        assert not any("astral_lsp.workers.model" in line for line in children.values()), "loaded unasked"
+        if how != "shutdown":
+            session.gone = True
+            os.kill(pid, getattr(signal, how))
+    for _ in range(100):
+        if not any(map(_is_alive, children)):
+            break
+        await asyncio.sleep(0.1)
+    assert not [line for pid, line in children.items() if _is_alive(pid)]
+
+
+async def test_a_killed_type_checker_is_started_afresh(tmp_path: Path) -> None:
+    async with editor(tmp_path, command=SERVER) as session:
+        uri = session.open("area.py", TEXT)
+        await _typed(session, uri)
+        assert session.client._server is not None
+        pid = session.client._server.pid
+        for child in _children(pid):
+            os.kill(child, signal.SIGKILL)
+        session.change(uri, (at(0, 37, 46), "list[bytes]"))
+        pushed = session.client.diagnostics
+        await session.until(lambda: any("list[bytes]" in d.message for d in pushed[uri]), 60)
+        assert await session.actions(uri, at(1, 12))
