@@ -103,7 +103,8 @@ class Frame:
 
     def leaves(self, text: str) -> bool:
         """Whether ``text`` starts a new top-level statement although the hole lies inside a block."""
-        return self._inside and bool(_NEW_TOP.search(text))
+        lines = "\n" + text if self.before.endswith("\n") else text
+        return self._inside and bool(_NEW_TOP.search(lines))
 
     def unresolved(self, text: str) -> int:
         """Names that some scope reads and nothing binds once ``text`` stands in the hole.

@@ -99,6 +99,7 @@ def test_leaving_the_block_is_seen() -> None:
     inside = frame("def f():\n    a = 1\n    $0\n", "any")
     assert inside.leaves("return a\n\n\nprint(f())\n")
     assert not inside.leaves("return (\n)\n")
+    assert frame("def f():\n    a = 1\n$0", "any").leaves("print(f())\n")
     assert not frame("a = 1\n$0\n", "any").leaves("b = 2\nc = 3\n")
 
 
