@@ -8,6 +8,7 @@ import {
   type LanguageClient,
   type Middleware,
 } from "vscode-languageclient/node";
+import { oneLine } from "./core/candidates";
 import { SECTION } from "./environment";
 import type { Explanations } from "./explanations";
 import { choose, type Candidate, type FilledDocument, type PreviewMode } from "./preview";
@@ -16,6 +17,9 @@ import { COMMAND, isFills, type Fills, type Target } from "./protocol";
 interface Choice extends Candidate {
   argument: Target;
 }
+
+/** A type longer than this is cut in the list's title; the hover has all of it. */
+const TITLE_WIDTH = 56;
 
 type Work<T> = (client: LanguageClient, editor: vscode.TextEditor) => Promise<T>;
 
@@ -71,7 +75,7 @@ export class Commands {
     try {
       return await work(client, editor);
     } catch (error) {
-      complain(error);
+      if (await complain(error)) return this.withEditor(work);
       return undefined;
     }
   }
@@ -109,7 +113,7 @@ export class Commands {
         replacements: [{ start: range.start, end: range.end, text: fill.text.replace(/\r\n|\n/g, newline) }],
       }),
     );
-    const expected = found.expectedType ? `expected ${found.expectedType}` : found.hole.kind;
+    const expected = found.expectedType ? `expected ${oneLine(found.expectedType, TITLE_WIDTH)}` : found.hole.kind;
     const mode = vscode.workspace.getConfiguration(SECTION, document.uri).get<PreviewMode>("preview", "diff");
     return choose({ editor, range, title: `Fill hole: ${expected}`, candidates, mode, icons: this.icons }, this.filled);
   }
@@ -208,8 +212,12 @@ function pickHole(editor: vscode.TextEditor, items: HoleItem[]): void {
 
 const SILENT: readonly number[] = [LSPErrorCodes.RequestCancelled, LSPErrorCodes.ServerCancelled];
 
-function complain(error: unknown): void {
-  if (error instanceof ResponseError && SILENT.includes(error.code)) return;
-  const message = error instanceof Error ? error.message : String(error);
-  void vscode.window.showWarningMessage(`Astral: ${message}`);
+// Says what went wrong. A busy or loading server is worth another try: resolves to true when the person wants one.
+async function complain(error: unknown): Promise<boolean> {
+  const failed = error instanceof ResponseError;
+  if (failed && SILENT.includes(error.code)) return false;
+  const message = `Astral: ${error instanceof Error ? error.message : String(error)}`;
+  const again = "Try Again";
+  const choices = failed && error.code === LSPErrorCodes.RequestFailed ? [again] : [];
+  return (await vscode.window.showWarningMessage(message, ...choices)) === again;
 }
