@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import importlib.util
+import json
 import os
 import platform
 import select
@@ -21,14 +22,15 @@ from . import keeper as keeper_module
 from .verdicts import not_run
 
 PROTOCOL_VERSION = 1
-MAX_KEEPERS = 4
+MAX_KEEPERS = 6
+MAX_SESSIONS = 100
 START_SECONDS = 20.0
 GRACE_SECONDS = 3.0
 
 
 Request = dict[str, Any]
 Key = tuple[str, str, str]
-"""Root, path of the module under test, ``warm`` or ``cold``."""
+"""Root, path of the module under test, ``cold`` or ``warm`` with a hash of the buffer and its hole."""
 
 
 class Unavailable(Exception):
@@ -68,7 +70,8 @@ class Keeper:
 class Session:
     """What a warm keeper holds, or why there is none."""
 
-    def __init__(self, identity: Any, files: list[str]) -> None:
+    def __init__(self, key: Key, identity: str, files: list[str]) -> None:
+        self.key = key
         self.identity = identity
         self.files = files
         self.unfit = ""
@@ -228,7 +231,7 @@ class Server:
         session, unfit = self._warm_session(root, path, request, files, end)
         answers: list[dict[str, Any]] = [{"cold": unfit} for _ in fills]
         if session is not None:
-            answers = self._ask_each((root, path, "warm"), request, fills, end)
+            answers = self._ask_each(session.key, request, fills, end)
         for elsewhere in (False, True):
             cold = [
                 index for index, answer in enumerate(answers) if answer.get("elsewhere", False) is elsewhere
@@ -245,19 +248,22 @@ class Server:
         self, root: str, path: str, request: Request, files: list[str], end: float
     ) -> tuple[Session | None, str]:
         """(a session for just this buffer, prepared now if need be; why there is none)."""
-        key = (root, path, "warm")
-        identity = (request["text"], request["hole"], request["other_holes"])
+        identity = json.dumps([request["text"], request["hole"], request["other_holes"]])
+        key = (root, path, f"warm {hash(identity):x}")
         session = self._sessions.get(key)
-        if session is not None and (session.identity != identity or session.changed(files)):
+        gone = session is not None and not session.unfit and key not in self._keepers
+        if session is not None and (gone or session.identity != identity or session.changed(files)):
             self._drop(key)
             session = None
         if session is None:
             session = self._prepare(key, identity, request, files, end)
             self._sessions[key] = session
+            if len(self._sessions) > MAX_SESSIONS:
+                self._drop(next(iter(self._sessions)))
         return (session, "") if not session.unfit else (None, session.unfit)
 
-    def _prepare(self, key: Key, identity: Any, request: Request, files: list[str], end: float) -> Session:
-        session = Session(identity, files)
+    def _prepare(self, key: Key, identity: str, request: Request, files: list[str], end: float) -> Session:
+        session = Session(key, identity, files)
         session.unfit = "asked not to" if request["no_graft"] else _unfit(request, key[1])
         if session.unfit:
             return session
@@ -281,7 +287,7 @@ class Server:
             if left <= 0:
                 answers.append({"verdict": not_run(keeper_module.OUT_OF_TIME)})
                 continue
-            if key[2] == "warm" and key not in self._keepers:
+            if key[2] != "cold" and key not in self._keepers:
                 answers.append({"cold": "the keeper of its tests is gone"})
                 continue
             rest = fills[len(answers) :]
