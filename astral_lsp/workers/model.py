@@ -307,7 +307,7 @@ def load_model(params: Load, show: Show, unwanted: Callable[[], bool]) -> Model:
 
     torch.set_num_threads(_threads())
     try:
-        engines = Engines.load(path, params.adapter, store.home() / "converted")
+        engines = Engines.load(path, params.adapter, store.Store().converted)
     except (CheckpointError, AdapterError) as error:
         raise WorkerError("unavailable", str(error)) from error
     return _Loaded(engines, path, (time.monotonic() - began) * 1e3)

@@ -91,9 +91,8 @@ class ArEngine:
         frame = Frame(request.before, request.after, request.category, request.indent)
         count = max(MIN_STREAMS, min(MAX_STREAMS, request.candidates))
         streams = self._draw(context, healed.forced, keep, count, frame, request, control, warm)
-        texts = self._texts(streams, request, frame, keep)
-        chosen = _most_likely(texts.values(), frame, READ_LIMIT)
-        drawn = [_drawn(cut) for cut in chosen]
+        texts = self._texts(streams, request, keep)
+        drawn = [_drawn(cut) for cut in _most_likely(texts.values(), frame)]
         atoms = [Evidence(text, _UNREAD) for text in _atoms(request, frame, texts)]
         return self._read(drawn + atoms, healed.forced, context, request, frame, control)
 
@@ -143,8 +142,8 @@ class ArEngine:
             one.unknown_names = len(frame.unknown_names(one.text, names)) if names else 0
         return pool
 
-    def _texts(self, streams: list[Stream], request: Request, frame: Frame, keep: str) -> dict[str, Cut]:
-        """Every admissible end of every stream, by its text."""
+    def _texts(self, streams: list[Stream], request: Request, keep: str) -> dict[str, Cut]:
+        """Every end of every stream, by its text."""
         pieces = self.backbone.tokenizer.pieces
         found: dict[str, Cut] = {}
         for index, stream in enumerate(streams):
@@ -156,11 +155,7 @@ class ArEngine:
                     found[cut.text] = cut
                 else:
                     _merge(old, cut)
-        return {
-            text: cut
-            for text, cut in found.items()
-            if text and text not in request.rejected and frame.allows(text)
-        }
+        return {text: cut for text, cut in found.items() if text and text not in request.rejected}
 
     # --- passes -------------------------------------------------------------------------------------------
 
@@ -304,13 +299,25 @@ def _merge(old: Cut, new: Cut) -> None:
         old.end_log_prob = max(new.end_log_prob, old.end_log_prob if old.end_log_prob is not None else -99.0)
 
 
-def _most_likely(found: Iterable[Cut], frame: Frame, limit: int) -> list[Cut]:
-    """The ``limit`` best by what their own streams say: p(end) there, and how they repeat the suffix."""
+def _most_likely(found: Iterable[Cut], frame: Frame) -> list[Cut]:
+    """The best admissible ends by what their own streams say: p(end), votes, how they repeat the suffix.
 
-    def cheap(cut: Cut) -> float:
+    Likely ends are looked at first: parsing the file for each of some hundred ends would take seconds.
+    """
+
+    def likely(cut: Cut) -> float:
         end = cut.end_log_prob if cut.end_log_prob is not None else MIDDLE_OF_TOKEN
-        likely = max(end, -14.0) + 0.25 * min(cut.overlap, 40) + cut.log_prob / max(1, cut.tokens)
-        unfit = frame.leaves(cut.text) + (not cut.text.strip()) + 0.5 * min(frame.unresolved(cut.text), 4)
-        return likely + cut.votes - 6.0 * unfit
+        mean = cut.log_prob / max(1, cut.tokens)
+        return max(end, -14.0) + 0.25 * min(cut.overlap, 40) + mean + cut.votes
 
-    return sorted(found, key=cheap, reverse=True)[:limit]
+    def fit(cut: Cut) -> float:
+        unfit = frame.leaves(cut.text) + (not cut.text.strip()) + 0.5 * min(frame.unresolved(cut.text), 4)
+        return likely(cut) - 6.0 * unfit
+
+    admitted: list[Cut] = []
+    for cut in sorted(found, key=likely, reverse=True):
+        if frame.allows(cut.text):
+            admitted.append(cut)
+            if len(admitted) == 2 * READ_LIMIT:
+                break
+    return sorted(admitted, key=fit, reverse=True)[:READ_LIMIT]

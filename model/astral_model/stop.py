@@ -24,7 +24,7 @@ _TOP_LEVEL = re.compile(r"^(?:async[ \t]+def\b|def\b|class\b|@)", re.MULTILINE)
 _NEW_TOP = re.compile(r"\n(?=[^\s)\]}'\"])")
 _WORD = re.compile(r"[^\W\d]\w*")
 _FILLERS = ("__hole__", "pass", "", "    pass\n", "__hole__,", "__hole__:", "(", ")")
-_WHOLE_FILE = 12_000
+_WHOLE_FILE = 4_000
 """Files up to this many characters are parsed whole; of longer ones, the definition around the hole."""
 SURE_OVERLAP = 24
 """Characters of the suffix that a stream must repeat before it is certain to have left the hole."""

@@ -127,6 +127,11 @@ class Store:
     def _wheels(self) -> Path:
         return self.folder / (self.weights.file + ".wheels")
 
+    @property
+    def converted(self) -> Path:
+        """Where the model worker keeps what it made from the file."""
+        return self.folder.parent / "converted"
+
     # --- asking ---------------------------------------------------------------------------------------
 
     def find(self) -> Path | None:
@@ -203,11 +208,11 @@ class Store:
         return self.path
 
     def remove(self) -> list[Path]:
-        """Delete the weights and everything partial; return what was deleted."""
+        """Delete the weights, everything partial and what was made from them; return what was deleted."""
         if not self.folder.exists():
             return []
         with self._lock():
-            files = self.status().files
+            files = self.status().files + ([self.converted] if self.converted.exists() else [])
             for path in files:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
         return files

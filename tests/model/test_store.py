@@ -316,11 +316,14 @@ def test_verify_deletes_a_file_that_changed(tmp_path: Path) -> None:
 
 
 def test_remove_deletes_everything_partial_too(tmp_path: Path) -> None:
-    kept = store.Store(weights(), tmp_path)
-    (tmp_path / "w.gguf").write_bytes(DATA)
-    (tmp_path / "w.gguf.part").write_bytes(b"x")
-    (tmp_path / "w.gguf.wheels").mkdir()
-    assert len(kept.remove()) == 3
+    folder = tmp_path / "weights"
+    kept = store.Store(weights(), folder)
+    for made in (folder / "w.gguf.wheels", kept.converted):
+        made.mkdir(parents=True)
+    (folder / "w.gguf").write_bytes(DATA)
+    (folder / "w.gguf.part").write_bytes(b"x")
+    assert len(kept.remove()) == 4
+    assert not kept.converted.exists()
     assert kept.find() is None
     assert kept.remove() == []
 
