@@ -14,7 +14,7 @@
 ;;   (astral-lsp-setup)          ; Python buffers use this server: M-x eglot
 ;;
 ;; Commands: `astral-lsp-fill', `astral-lsp-fill-function', `astral-lsp-fill-file',
-;; `astral-lsp-next-hole', `astral-lsp-previous-hole', `astral-lsp-explain', `astral-lsp-cancel',
+;; `astral-lsp-refine', `astral-lsp-next-hole', `astral-lsp-previous-hole', `astral-lsp-explain', `astral-lsp-cancel',
 ;; `astral-lsp-trust', `astral-lsp-doctor'.  Nothing is bound to keys; `astral-lsp-command-map' is a
 ;; keymap to bind to a prefix of your choice.
 
@@ -175,6 +175,14 @@ With prefix BEST, insert the best one, unless a check refused it."
   (interactive)
   (astral-lsp--fill-many "fillFile"))
 
+;;;###autoload
+(defun astral-lsp-refine ()
+  "Fill one level of the hole at point and leave holes inside."
+  (interactive)
+  (message "astral-lsp: filling …")
+  (astral-lsp--command "refineHole" (astral-lsp--here)
+                       (lambda (_answer) (message "astral-lsp: refined"))))
+
 (defun astral-lsp-cancel ()
   "Stop every fill under way."
   (interactive)
@@ -248,6 +256,7 @@ With prefix, NO-LONGER."
     (define-key map "f" #'astral-lsp-fill)
     (define-key map "a" #'astral-lsp-fill-function)
     (define-key map "A" #'astral-lsp-fill-file)
+    (define-key map "r" #'astral-lsp-refine)
     (define-key map "n" #'astral-lsp-next-hole)
     (define-key map "p" #'astral-lsp-previous-hole)
     (define-key map "e" #'astral-lsp-explain)

@@ -174,6 +174,11 @@ Buffers of one class share a project, and so a server."
     (should (string-search "x = a + 1" (buffer-string)))
     (specs-said "filled 2 of 2 holes")))
 
+(ert-deftest refine-keeps-one-level ()
+  (specs-with "def least(a: int, b: int) -> int:\n    return .$0..  # fill: min(abs(a), abs(b))\n" specs-ours
+    (astral-lsp-refine)
+    (specs-wait 10 (lambda () (string-search "return min(..., ...)" (buffer-string))))))
+
 (ert-deftest next-and-previous-go-round ()
   (specs-with "a: int = .$0..\nb: int = ...\n" specs-ours
     (astral-lsp-next-hole)

@@ -246,7 +246,10 @@ end
 
 -- many holes ---------------------------------------------------------------------------------------------------
 
----Run a command about a place whose outcome the server tells the person itself.
+-- Commands whose failures the server tells the person itself.
+local SAYS_WHY = { refineHole = true }
+
+---Run a command about a place whose success the server tells the person itself.
 ---@param name string
 ---@param argument table?
 ---@param on_done fun(answer: table?)?
@@ -264,7 +267,7 @@ local function run(name, argument, on_done)
   track(name, function(over)
     return client_of.command(client, name, argument, bufnr, function(err, answer)
       over()
-      if err ~= nil then
+      if err ~= nil and not (SAYS_WHY[name] and err.code ~= client_of.CANCELLED) then
         report(err)
       end
       if on_done then

@@ -214,6 +214,15 @@ test(':AstralFillAll fills the function, with ! the file', function()
   end, 'the file is filled')
 end)
 
+test(':AstralRefine inserts one level of the best fill and leaves holes', function()
+  local bufnr =
+    T.attached('def least(a: int, b: int) -> int:\n    return ..$0.  # fill: min(abs(a), abs(b))\n')
+  vim.cmd.AstralRefine()
+  T.eventually(function()
+    return T.text(bufnr):find('return min(..., ...)', 1, true)
+  end, 'one level')
+end)
+
 local SUM = 'def area(width: int, height: int) -> int:\n    return $0width + height  # fill: width * height\n'
 
 local function select_sum()
