@@ -97,7 +97,7 @@ class Background:
             view = server.view(document)
             version = document.version
             lifted = [view.lift(hole) for hole in batch]
-            environments = await server.engine_for(document.uri).analyse(view.document, lifted)
+            environments = await server.engine_for(document.uri).analyse(view.document, lifted, view.holes)
             for hole, environment in zip(batch, environments, strict=True):
                 known.put_types(document, hole.span, version, environment)
             show(server, document)

@@ -27,8 +27,10 @@ class Engine(Protocol):
     def status(self) -> str:
         """'idle', 'loading', 'filling', ...: shown to people."""
 
-    async def analyse(self, document: Document, holes: list[Hole]) -> list[Environment]:
-        """σ and Γ of each hole, in order."""
+    async def analyse(
+        self, document: Document, holes: list[Hole], everything: list[Hole]
+    ) -> list[Environment]:
+        """σ and Γ of each of ``holes``, in order; ``everything``: all holes of the document."""
 
     async def fill(
         self,

@@ -36,9 +36,11 @@ class SessionEngine:
         """See `Engine.status`."""
         return self._session.status
 
-    async def analyse(self, document: Document, holes: list[Hole]) -> list[Environment]:
+    async def analyse(
+        self, document: Document, holes: list[Hole], everything: list[Hole]
+    ) -> list[Environment]:
         """See `Engine.analyse`."""
-        return await self._session.analyse(document, holes)
+        return await self._session.analyse(document, holes, everything)
 
     async def fill(
         self,

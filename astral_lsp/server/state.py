@@ -30,6 +30,7 @@ from astral_lsp.server.rpc import AstralProtocol, RequestError, current_task
 from astral_lsp.server.settings import SettingsStore
 from astral_lsp.server.status import Status
 from astral_lsp.server.text import Encoding
+from astral_lsp.server.threaded import EngineThread, ThreadedEngine
 
 log = logging.getLogger(__name__)
 CommandHandler = Callable[["AstralServer", types.ExecuteCommandParams], "Awaitable[Any] | Any"]
@@ -73,6 +74,7 @@ class AstralServer(LanguageServer):
         """Directories of ours to remove at the end."""
         self._known: dict[str, Known] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._engine_thread = EngineThread()
 
     # --- life --------------------------------------------------------------------------------------------
 
@@ -97,6 +99,7 @@ class AstralServer(LanguageServer):
         """Stop every worker and leave nothing behind."""
         self.background.stop()
         await self.close_engines()
+        self._engine_thread.stop()
         for directory in self.temporary:
             shutil.rmtree(directory, ignore_errors=True)
 
@@ -143,7 +146,8 @@ class AstralServer(LanguageServer):
         """The engine of the root of ``uri``, made on first use."""
         root = self.root_of(uri)
         if root not in self.engines:
-            engine = self._engine_factory(self.settings.of(root), root, self.settings.is_trusted(root))
+            made = self._engine_factory(self.settings.of(root), root, self.settings.is_trusted(root))
+            engine = ThreadedEngine(made, self._engine_thread)
             engine.on_status = lambda _status: self.status.changed()
             self.engines[root] = engine
             self.status.changed()

@@ -62,7 +62,9 @@ class ScriptedEngine:
         self.status = status
         self.on_status(status)
 
-    async def analyse(self, document: Document, holes: list[Hole]) -> list[Environment]:
+    async def analyse(
+        self, document: Document, holes: list[Hole], everything: list[Hole]
+    ) -> list[Environment]:
         self._log("analyse", holes=len(holes), version=document.version)
         await asyncio.sleep(self.script.get("analyse_delay", 0.0))
         names = (
