@@ -133,6 +133,19 @@ Buffers of one class share a project, and so a server."
                                    (eglot--TextDocumentPositionParams))))
       (should (string-search "Hole" (plist-get (plist-get answer :contents) :value))))))
 
+(ert-deftest settings-reach-the-server-and-change-without-a-restart ()
+  (specs-with specs-area specs-plain
+    (flymake-mode 1)
+    (specs-wait 15 (lambda () (flymake-start) (flymake-diagnostics)))
+    (unwind-protect
+        (progn
+          (setq-default eglot-workspace-configuration '(:astral-lsp (:diagnostics :json-false)))
+          (eglot-signal-didChangeConfiguration (eglot-current-server))
+          (specs-wait 15 (lambda () (flymake-start) (not (flymake-diagnostics)))))
+      (setq-default eglot-workspace-configuration nil)
+      (eglot-signal-didChangeConfiguration (eglot-current-server)))
+    (specs-wait 15 (lambda () (flymake-start) (flymake-diagnostics)))))
+
 (ert-deftest astral-plane-text-before-a-hole ()
   (specs-with "name = \"𝒳🎉é\"; value: int = .$0..  # fill: len(\"🎉\")\n" specs-plain
     (specs-choosing "Fill hole"

@@ -7,9 +7,15 @@ local HOLE = 'x: int = .$0..  # fill: 1\n'
 
 local function kill(client)
   -- the process itself, as a crash would
-  local pid = vim.fn.systemlist({ 'pgrep', '-f', '-P', tostring(vim.fn.getpid()), 'scripted.py' })[1]
-  assert(pid and pid ~= '', 'no server process of client ' .. client.id)
-  vim.uv.kill(tonumber(pid) --[[@as integer]], 'sigkill')
+  local children = vim.api.nvim_get_proc_children(vim.fn.getpid())
+  local servers = vim.tbl_filter(function(pid)
+    local process = vim.api.nvim_get_proc(pid)
+    return process ~= nil and process.name:find('python', 1, true) ~= nil
+  end, children)
+  assert(#servers > 0, 'no server process of client ' .. client.id)
+  for _, pid in ipairs(servers) do
+    vim.uv.kill(pid, 'sigkill')
+  end
 end
 
 local function gone(client)
