@@ -19,7 +19,7 @@ interface Choice extends Candidate {
 }
 
 /** A type longer than this is cut in the list's title; the hover has all of it. */
-const TITLE_WIDTH = 56;
+const TITLE_WIDTH = 40;
 
 type Work<T> = (client: LanguageClient, editor: vscode.TextEditor) => Promise<T>;
 

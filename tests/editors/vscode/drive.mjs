@@ -137,8 +137,9 @@ export class Editor {
       try {
         await this.page.keyboard.press(key);
         await input.fill(text, { timeout: 5_000 });
-        if (rowText) await row.waitFor({ state: "visible", timeout: 5_000 });
-        await input.press("Enter", { timeout: 5_000 });
+        await row.waitFor({ state: "visible", timeout: 5_000 });
+        if (!(await input.evaluate((element) => element === document.activeElement))) throw new Error("focus moved");
+        await this.page.keyboard.press("Enter");
         return;
       } catch (error) {
         if (attempt === 4) throw error;
@@ -167,7 +168,7 @@ export class Editor {
 
   /** Puts the cursor at a 1-based line and column. */
   async goTo(line, column) {
-    await this.#quickInput("Control+G", `:${line}:${column}`, "");
+    await this.#quickInput("Control+G", `:${line}:${column}`, new RegExp(`\\b${line}\\b`));
     await this.page.locator(".statusbar-item").filter({ hasText: `Ln ${line}, Col ${column}` }).waitFor();
   }
 

@@ -62,6 +62,7 @@ async function leave(editor) {
   await editor.page.keyboard.press("Escape");
   await editor.page.locator(".monaco-editor.focused").first().waitFor();
   await until("one tab", async () => (await editor.page.locator(".tab").count()) === 1);
+  await editor.page.waitForTimeout(1_500); // the focus comes back after the tab has gone
 }
 
 const editor = await Editor.open({
@@ -78,14 +79,6 @@ try {
   await editor.goTo(44, 37);
   await editor.page.locator(".squiggly-hint").first().waitFor({ timeout: 2 * MINUTES });
 
-  // the argument of max(): an expression, with refused candidates below the verified ones
-  await picture(editor, "vscode-fill", { rows: await fillList(editor, 44, 37) });
-  await leave(editor);
-
-  // a whole body
-  await picture(editor, "vscode-body", { rows: await fillList(editor, 48, 9) });
-  await leave(editor);
-
   // what a hole shows before anything is asked
   await editor.goTo(53, 12);
   await editor.command("Show or Focus Hover");
@@ -94,11 +87,15 @@ try {
   await picture(editor, "vscode-hole", { hover: hover.slice(0, 200) });
   await editor.page.keyboard.press("Escape");
 
+  // the argument of max(): an expression, with refused candidates below the verified ones
+  await picture(editor, "vscode-fill", { rows: await fillList(editor, 44, 37) });
+  await leave(editor);
+
   // why the others were refused
   await editor.goTo(44, 37);
   await editor.command("Astral: Explain Rejected Candidates");
   await editor.page.locator(".tab").filter({ hasText: /Rejected candidates/ }).waitFor();
-  await editor.page.waitForTimeout(2_000); // the preview is a frame of its own
+  await editor.page.waitForTimeout(4_000); // the preview is a frame of its own
   await picture(editor, "vscode-rejected", {});
 } catch (error) {
   await editor.screenshot(join(target, "failure.png")).catch(() => undefined);

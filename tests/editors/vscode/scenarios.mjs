@@ -96,6 +96,7 @@ async function backInFile(editor) {
   await until("the diff to close", async () => (await diffEditors(editor).count()) === 0);
   await editor.page.locator(".tab.active").filter({ hasText: /^shop\.py$/ }).waitFor();
   await editor.page.locator(".editor-instance .monaco-editor.focused").waitFor();
+  await editor.page.waitForTimeout(500); // the extension puts the selection back after the tab has gone
 }
 
 async function leaveList(editor) {
