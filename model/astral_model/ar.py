@@ -22,6 +22,9 @@ from astral_model.stop import Cut, Frame, Stream, cuts, has_left
 TEMPERATURE = 0.8
 TOP_P = 0.95
 TOP_K = 40
+FAIR_START = 0.02
+"""Streams after the first begin with the next best tokens, down to this probability: the first token decides
+much (at a line's start, its indentation), and drawing seldom varies it."""
 MIN_STREAMS = 6
 """Streams drawn even for one candidate: on a CPU a few rows cost little more than one."""
 MAX_STREAMS = 12
@@ -230,7 +233,11 @@ class ArEngine:
         for row, index in enumerate(alive):
             stream = streams[index]
             allowed = torch.tensor(self._forced.allowed(owed[index])) if owed[index] else None
-            token = _choose(log_probs[row], allowed, None if index == 0 and not warm else generator)
+            if index == 0 and not warm:
+                token = _choose(log_probs[row], allowed, None)
+            else:
+                start = None if stream.tokens else index
+                token = _choose(log_probs[row], allowed, generator, start)
             stream.end_log_probs.append(ends[row])
             if token in self._special:
                 stream.ended = True
@@ -250,16 +257,25 @@ class ArEngine:
         return not has_left(keep + text, request.suffix, frame)
 
 
-def _choose(log_probs: Tensor, allowed: Tensor | None, generator: torch.Generator | None) -> int:
-    """Greedy without a generator, else nucleus sampling; ``allowed`` restricts the ids."""
+def _choose(
+    log_probs: Tensor, allowed: Tensor | None, generator: torch.Generator | None, start: int | None = None
+) -> int:
+    """Greedy without a generator, else nucleus sampling; ``allowed`` restricts the ids.
+
+    ``start``: take the start-th best token (from 0) instead, if it is likely enough to be worth a stream.
+    """
     if allowed is not None:
-        log_probs = log_probs[allowed]
+        log_probs = log_probs[allowed].log_softmax(-1)
     if generator is None:
         place = int(log_probs.argmax())
     else:
-        values, ids = (log_probs / TEMPERATURE).softmax(-1).topk(min(TOP_K, len(log_probs)))
-        values = values.masked_fill(values.cumsum(0) - values > TOP_P, 0)
-        place = int(ids[torch.multinomial(values, 1, generator=generator)])
+        sharp = (log_probs / TEMPERATURE).softmax(-1)
+        values, ids = sharp.topk(min(TOP_K, len(log_probs)))
+        if start is not None and start < len(ids) and float(log_probs[ids[start]].exp()) >= FAIR_START:
+            place = int(ids[start])
+        else:
+            values = values.masked_fill(values.cumsum(0) - values > TOP_P, 0)
+            place = int(ids[torch.multinomial(values, 1, generator=generator)])
     return int(allowed[place]) if allowed is not None else place
 
 
