@@ -220,6 +220,7 @@ async def editor(
     folders: list[Path] | None = None,
     command: list[str] | None = None,
     process: bool = False,
+    environment: dict[str, str] | None = None,
 ) -> AsyncIterator[Editor]:
     """An initialised session, shut down at the end, which must succeed.
 
@@ -234,12 +235,13 @@ async def editor(
     session = Editor(client, root, log)
     listener = None
     if process or command:
-        environment = {
+        variables = {
             **os.environ,
+            **(environment or {}),
             "PYTHONPATH": f"{REPOSITORY}{os.pathsep}{REPOSITORY / 'model'}",
             "ASTRAL_TEST_SCRIPT": json.dumps(play),
         }
-        await client.start_io(*(command or [sys.executable, str(SCRIPTED)]), env=environment)
+        await client.start_io(*(command or [sys.executable, str(SCRIPTED)]), env=variables)
     else:
         listener = await listen(0, lambda s, r, t: ScriptedEngine(s, r, t, play))
         await client.start_tcp(*listener.sockets[0].getsockname())

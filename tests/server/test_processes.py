@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -10,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.server.harness import Editor, at, editor
+from tests.server.harness import Editor, apply_edit, at, editor
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc"),
 ]
 SERVER = [sys.executable, "-m", "astral_lsp.server"]
+WITHOUT_MODEL = Path(__file__).parent / "without_model.py"
 TEXT = "def area(width: int, height: int) -> list[int]:\n    return ...\n"
 
 
@@ -69,6 +71,57 @@ async def test_however_the_server_ends_no_worker_is_left(tmp_path: Path, how: st
             break
         await asyncio.sleep(0.1)
     assert not [line for pid, line in children.items() if _is_alive(pid)]
+
+
+async def test_a_fill_is_verified_by_the_real_oracles(tmp_path: Path) -> None:
+    """Types by mypy and tests by pytest, of the unsaved buffer; a model that draws right and wrong."""
+    text = "def area(width: int, height: int) -> int:\n    return ...\n"
+    test = "from area import area\n\n\ndef test_area() -> None:\n    assert area(2, 3) == 6\n"
+    (tmp_path / "area.py").write_text("raise SystemExit('what is on disk is not what is checked')\n", "utf-8")
+    (tmp_path / "test_area.py").write_text(test, "utf-8")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    candidates = ["width + height", "str(width)", "width * height", "width *"]
+    environment = {"ASTRAL_TEST_CANDIDATES": json.dumps(candidates)}
+    settings = {"fill": {"budgetS": 60}}
+    async with editor(
+        tmp_path, command=[sys.executable, str(WITHOUT_MODEL)], environment=environment, settings=settings
+    ) as session:
+        uri = session.open("area.py", text)
+        await session.until(lambda: session.statuses)
+        where = {"uri": uri, "position": {"line": 1, "character": 12}}
+        answer = await session.command("astral.fillHole", **where)
+        marks = {fill["text"]: (fill["verified"], fill["marks"]) for fill in answer["fills"]}
+        assert marks["width * height"] == (True, "types ✓ · tests ✓ 1")
+        assert marks["width + height"] == (False, "types ✓ · tests ✗")
+        assert marks["str(width)"][1].startswith("types ✗")
+        assert marks["width *"][1].startswith("syntax ✗")
+        assert answer["applied"] == "width * height"
+        assert apply_edit(text, session.applied[0].edit) == text.replace("...", "width * height")
+        titles = await session.titles(uri, at(1, 12))
+        assert titles[0] == "Fill hole: `width * height` · types ✓ · tests ✓ 1"
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
+
+
+async def test_an_untrusted_workspace_runs_no_tests_and_says_so(tmp_path: Path) -> None:
+    text = "def area(width: int, height: int) -> int:\n    return ...\n"
+    (tmp_path / "test_area.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n", "utf-8")
+    environment = {"ASTRAL_TEST_CANDIDATES": json.dumps(["width"])}
+    async with editor(
+        tmp_path,
+        command=[sys.executable, str(WITHOUT_MODEL)],
+        environment=environment,
+        options={"trusted": False},
+        settings={"fill": {"budgetS": 60}},
+    ) as session:
+        uri = session.open("area.py", text)
+        await session.until(lambda: session.statuses)
+        answer = await session.command("astral.fillHole", uri=uri, position={"line": 1, "character": 12})
+        (fill,) = answer["fills"]
+        assert fill["verified"] is False
+        assert fill["marks"] in ("types ✓ · tests –", "types ✓ · tests ?")
+        assert any("trust" in reason for reason in fill["reasons"])
+        assert any("trust" in message for message in session.messages), "inserted, and not said"
+    assert not (tmp_path / "ran").exists()
 
 
 async def test_a_killed_type_checker_is_started_afresh(tmp_path: Path) -> None:
