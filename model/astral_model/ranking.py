@@ -46,12 +46,12 @@ class Evidence:
 
 
 WEIGHTS: dict[str, float] = {
-    "end": 0.8,
-    "suffix": 1.0,
+    "end": 1.2,
+    "suffix": 1.5,
     "mean": 0.3,
-    "sum": 0.3,
-    "votes": 0.5,
-    "greedy": 0.1,
+    "sum": 0.25,
+    "votes": 0.6,
+    "greedy": 0.5,
     "ended": 0.15,
     "unresolved": -2.0,
     "empty": -4.0,
