@@ -78,12 +78,16 @@ class Runs:
     filled: list[Message]
 
 
+class Blocked(Exception):
+    """mypy stopped at a blocking error and said nothing of the other files."""
+
+
 def run_mypy(root: Path, targets: list[str], python: str) -> list[Message]:
-    """Return the errors of the ``mypy`` command on ``targets``, without a cache."""
+    """Return the errors of the ``mypy`` command on ``targets``, without a cache; raises Blocked."""
     command = [sys.executable, "-m", "mypy", f"--python-executable={python}", *FLAGS, *targets]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
-    if done.returncode not in (0, 1) and "error:" not in done.stdout:
-        raise RuntimeError(f"mypy failed: {done.stdout[-500:]} {done.stderr[-500:]}")
+    if done.returncode not in (0, 1):
+        raise Blocked(f"{done.stdout[-500:]} {done.stderr[-500:]}")
     return read_messages(done.stdout.splitlines())
 
 
@@ -163,6 +167,7 @@ def judge_cold(root: Path, trials: list[Trial], python: str) -> None:
 
 
 def _cold_round(root: Path, targets: list[str], base: list[Message], some: list[Trial], python: str) -> None:
+    runs: Runs | None
     saved = {trial.file: (root / trial.file).read_text("utf-8") for trial in some}
     try:
         for trial in some:
@@ -172,9 +177,17 @@ def _cold_round(root: Path, targets: list[str], base: list[Message], some: list[
         for trial in some:
             (root / trial.file).write_text(trial.mutant.applied(saved[trial.file]), "utf-8")
         runs = Runs(base, holes, run_mypy(root, targets, python))
+    except Blocked as stop:
+        runs = None
+        if len(some) == 1:
+            some[0].cold = [Message("", 0, 0, 0, 0, str(stop).strip(), "blocked")]
     finally:
         for name, text in saved.items():
             (root / name).write_text(text, "utf-8")
+    if runs is None:  # one mutant silenced the others: halve until it is alone
+        for half in (some[: len(some) // 2], some[len(some) // 2 :]) if len(some) > 1 else ():
+            _cold_round(root, targets, base, half, python)
+        return
     known = {(m.path, m.code, m.text) for m in base}
     for trial in some:
         path = str(root / trial.file)
