@@ -79,10 +79,10 @@ class FlowEngine:
         frame = Frame(request.before, request.after, request.category, request.indent)
         generator = torch.Generator().manual_seed(request.seed)
         found: dict[str, Draft] = {}
-        for attempt in range(2):  # once more, all rows drawn, if the syntax allows none of the first
+        for attempt in range(2):  # once more, hotter, if few of the first were different and well-formed
             drawn = self._draw(request, context, attempt > 0, generator, control)
             self._admit(found, drawn, request, frame, control)
-            if found or control.stop():
+            if 2 * len(found) >= request.candidates or control.stop():
                 break
         return self._best(found, request, control)
 

@@ -235,6 +235,7 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=48)
     parser.add_argument("--canvas", type=int, default=32)
     parser.add_argument("--orders", default="left_to_right")
+    parser.add_argument("--groups", default="mid_line,line,span")
     parser.add_argument("--threshold", type=float, default=0.9)
     parser.add_argument("--no-loss", action="store_true")
     parser.add_argument("--show", type=int, default=0)
@@ -263,7 +264,8 @@ def main() -> None:
     groups = {"mid_line": MID_LINE, "line": frozenset(["line"]), "span": frozenset(["span", "rest_of_line"])}
     orders: list[OrderName] = options.orders.split(",")
     for order in orders:
-        for name, kinds in groups.items():
+        for name in options.groups.split(","):
+            kinds = groups[name]
             examples = pick(dataset, kinds, options.cases, options.canvas)
             began = time.time()
             how = Decoding(order, options.threshold)

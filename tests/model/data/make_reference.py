@@ -5,7 +5,7 @@ Run in an environment that has transformers as well as the project's own depende
     PYTHONPATH=.:model python tests/model/data/make_reference.py [BASE.gguf]
 
 ``reference_tiny.npz``: transformers' Qwen2ForCausalLM with the weights of ``tests/model/tiny.py``, fp32.
-``reference_base.npz``: the same class with the dequantised weights of the real base, fp32, ten best a position.
+``reference_base.npz``: the same class with the dequantised weights of the real base, ten best each.
 """
 
 from __future__ import annotations
