@@ -41,6 +41,11 @@ class HybridEngine:
 
     def propose(self, request: Request, control: Control) -> list[Draft]:
         """Fresh candidates, best first; each keeps the name of the engine that drew it."""
+        pool, drafts = self.pool(request, control)
+        return self._ranked(pool, drafts, request, control)
+
+    def pool(self, request: Request, control: Control) -> tuple[list[Evidence], list[Draft]]:
+        """What is known of every candidate, and the flow's own drafts (all that is left when time is up)."""
         part = control.part(AR_SHARE)
         pool = self.ar.pool(request, part)
         control.evaluations += part.evaluations
@@ -49,7 +54,7 @@ class HybridEngine:
             part = _silent(control)
             drafts = self.flow.propose(request, part)
             control.evaluations += part.evaluations
-        return self._ranked(pool, drafts, request, control)
+        return self._joined(pool, drafts, request, control), drafts
 
     def repair(
         self, request: Request, text: str, spans: list[tuple[int, int]], control: Control
@@ -63,11 +68,12 @@ class HybridEngine:
         if not control.stop():
             keep = text[: min((start for start, _ in spans), default=0)]
             pool = self.ar.pool(request, control, keep=keep, warm=True)
-        return self._ranked(pool, drafts, request, control)
+        return self._ranked(self._joined(pool, drafts, request, control), drafts, request, control)
 
-    def _ranked(
+    def _joined(
         self, pool: list[Evidence], drafts: list[Draft], request: Request, control: Control
-    ) -> list[Draft]:
+    ) -> list[Evidence]:
+        """``pool`` and ``drafts`` as one pool: the base reads the drafts, the flow scores everything."""
         known = {one.text: one for one in pool}
         fresh = [draft for draft in drafts if draft.text not in known and draft.text not in request.rejected]
         read = self.ar.read_texts(request, [draft.text for draft in fresh[:FLOW_READ_LIMIT]], control)
@@ -81,12 +87,17 @@ class HybridEngine:
             values = self.flow.score(request, [one.text for one in pool], control)
             for one, value in zip(pool, values, strict=True):
                 one.flow = value if math.isfinite(value) else None
+        return pool
+
+    def _ranked(
+        self, pool: list[Evidence], drafts: list[Draft], request: Request, control: Control
+    ) -> list[Draft]:
         ranked = sorted(((score(one), one) for one in pool), key=lambda pair: -pair[0])
         best = [
             Draft(one.text, value, one.reading.tokens, one.evaluations, one.engine) for value, one in ranked
         ]
         if not best:  # the base had no time to read anything: the flow's own order must do
-            best = fresh
+            best = [draft for draft in drafts if draft.text not in request.rejected]
         best = best[: request.candidates]
         for draft in best:
             control.on_draft(draft)
