@@ -35,6 +35,8 @@ def heal(prefix: str) -> Healed:
         return Healed(prefix, "")
     pieces = [match.start() for match in _PIECE.finditer(line)]
     size = len(line) - pieces[-1] if pieces else 0
+    if line[len(line) - size :].isspace():
+        size = 1  # of a run of blanks only the last joins the next word; the others are a token by themselves
     return Healed(prefix[: len(prefix) - size], prefix[len(prefix) - size :])
 
 
