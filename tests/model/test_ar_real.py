@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,10 +14,10 @@ pytestmark = [pytest.mark.real_model, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
-def engine() -> Iterator[ArEngine]:
+def engine() -> ArEngine:
     kept = Store()
     path: Path = kept.pull()
-    yield ArEngine(Backbone.load(path, cache_dir=kept.converted))
+    return ArEngine(Backbone.load(path, cache_dir=kept.converted))
 
 
 FIND = """\
