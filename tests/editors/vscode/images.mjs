@@ -1,6 +1,6 @@
 // The screenshots of the main README: the real server with the real weights on a copy of examples/orders.
 //
-// usage: node images.mjs DIRECTORY [BUDGET_SECONDS]
+// usage: node images.mjs DIRECTORY [BUDGET_SECONDS [PICTURE,...]]
 //
 // PYTHON names an interpreter with astral-lsp's dependencies; the weights must be stored (astral-lsp model pull).
 // Prints one JSON line for each picture: what was on it. Nothing is retouched; a run may show other fills.
@@ -10,9 +10,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Editor, ROOT, until } from "./drive.mjs";
 
-const [target, budget = "8"] = process.argv.slice(2);
+const [target, budget = "8", wanted = "vscode-hole,vscode-fill,vscode-rejected"] = process.argv.slice(2);
 if (!target) {
-  console.error("usage: node images.mjs DIRECTORY [BUDGET_SECONDS]");
+  console.error("usage: node images.mjs DIRECTORY [BUDGET_SECONDS [PICTURE,...]]");
   process.exit(2);
 }
 mkdirSync(target, { recursive: true });
@@ -52,7 +52,6 @@ async function fillList(editor, line, column) {
 }
 
 async function picture(editor, name, facts) {
-  await editor.page.mouse.move(VIEW.width - 5, VIEW.height - 60);
   await editor.page.waitForTimeout(1_000); // animations
   await editor.screenshot(join(target, `${name}.png`));
   console.log(JSON.stringify({ picture: name, ...facts }));
@@ -63,6 +62,41 @@ async function leave(editor) {
   await editor.page.locator(".monaco-editor.focused").first().waitFor();
   await until("one tab", async () => (await editor.page.locator(".tab").count()) === 1);
   await editor.page.waitForTimeout(1_500); // the focus comes back after the tab has gone
+}
+
+const pictures = {
+  /** What a hole shows before anything is asked. */
+  async "vscode-hole"(editor) {
+    await editor.goTo(53, 12);
+    const hint = editor.page.getByText(": list[Order]", { exact: true }).last();
+    await hint.waitFor({ timeout: 5 * MINUTES }); // mypy has answered
+    const { x, y, height } = await hint.boundingBox();
+    // a pointer that comes to rest: one jump is no hover to VS Code
+    await editor.page.mouse.move(x - 40, y + height / 2 + 60);
+    await editor.page.mouse.move(x - 14, y + height / 2, { steps: 12 });
+    await until("the hover's own text", async () => /list\[Order\]/.test(await hover(editor)));
+    await picture(editor, "vscode-hole", { hover: (await hover(editor)).slice(0, 300) });
+    await editor.page.mouse.move(VIEW.width / 2, VIEW.height - 5);
+  },
+
+  /** The argument of max(): an expression, with refused candidates below the verified ones. */
+  async "vscode-fill"(editor) {
+    await picture(editor, "vscode-fill", { rows: await fillList(editor, 44, 37) });
+    await leave(editor);
+  },
+
+  /** Why the others were refused; after vscode-fill. */
+  async "vscode-rejected"(editor) {
+    await editor.goTo(44, 37);
+    await editor.command("Astral: Explain Rejected Candidates");
+    await editor.page.locator(".tab").filter({ hasText: /Rejected candidates/ }).waitFor();
+    await editor.page.waitForTimeout(4_000); // the preview is a frame of its own
+    await picture(editor, "vscode-rejected", {});
+  },
+};
+
+async function hover(editor) {
+  return (await editor.page.locator(".monaco-hover .hover-row").allInnerTexts()).join("\n");
 }
 
 const editor = await Editor.open({
@@ -79,24 +113,7 @@ try {
   await editor.goTo(44, 37);
   await editor.page.locator(".squiggly-hint").first().waitFor({ timeout: 2 * MINUTES });
 
-  // what a hole shows before anything is asked
-  await editor.goTo(53, 12);
-  await editor.command("Show or Focus Hover");
-  await editor.page.locator(".monaco-hover .hover-row").first().waitFor();
-  const hover = (await editor.page.locator(".monaco-hover .hover-row").allInnerTexts()).join("\n");
-  await picture(editor, "vscode-hole", { hover: hover.slice(0, 200) });
-  await editor.page.keyboard.press("Escape");
-
-  // the argument of max(): an expression, with refused candidates below the verified ones
-  await picture(editor, "vscode-fill", { rows: await fillList(editor, 44, 37) });
-  await leave(editor);
-
-  // why the others were refused
-  await editor.goTo(44, 37);
-  await editor.command("Astral: Explain Rejected Candidates");
-  await editor.page.locator(".tab").filter({ hasText: /Rejected candidates/ }).waitFor();
-  await editor.page.waitForTimeout(4_000); // the preview is a frame of its own
-  await picture(editor, "vscode-rejected", {});
+  for (const name of wanted.split(",")) await pictures[name](editor);
 } catch (error) {
   await editor.screenshot(join(target, "failure.png")).catch(() => undefined);
   throw error;

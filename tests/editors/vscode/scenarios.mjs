@@ -5,7 +5,7 @@
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Editor, ROOT, until } from "./drive.mjs";
@@ -323,7 +323,7 @@ const scenarios = {
       const message = await editor.notification(/Installing .* failed/, 120_000);
       assert.match(message, /No matching distribution found for astral-lsp-that-does-not-exist/);
       const storage = join(editor.home, "data", "User", "globalStorage", "astral-lsp.astral-lsp", "server");
-      assert.equal(existsSync(storage), false);
+      assert.deepEqual(readdirSync(storage), [], "something half-installed is left");
       await editor.status(/not installed/);
       return {};
     });
