@@ -7,7 +7,6 @@ computes. torch is imported by the loader only: `Ready` goes out first.
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import os
 import queue
@@ -256,11 +255,28 @@ class Worker:
         )
 
 
+def _libc() -> ctypes.CDLL | None:
+    if sys.platform != "linux":
+        return None
+    try:
+        return ctypes.CDLL("libc.so.6")
+    except OSError:  # another C library, with habits of its own
+        return None
+
+
+def limit_memory() -> None:
+    """Keep glibc from hoarding: few arenas, and large blocks (logits, caches) go back when they are freed."""
+    libc = _libc()
+    if libc is not None:
+        libc.mallopt(-8, 2)  # M_ARENA_MAX
+        libc.mallopt(-3, 4 << 20)  # M_MMAP_THRESHOLD; setting it also stops it from growing by itself
+
+
 def _give_back_memory() -> None:
-    """glibc keeps freed blocks of a pass for itself; a worker that waits for minutes should not."""
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL("libc.so.6").malloc_trim(0)
+    """Return what a call has freed: the worker may wait for minutes until the next one."""
+    libc = _libc()
+    if libc is not None:
+        libc.malloc_trim(0)
 
 
 def _check_spans(repair: Repair) -> None:
@@ -360,6 +376,7 @@ class _Loaded:
 
 def main(loader: Loader = load_model) -> None:
     """Serve on standard input and output until the input closes."""
+    limit_memory()
     sink = protect_stdout()
     wire = Wire(sys.stdin.buffer, sink)
     wire.send(Ready(PROTOCOL_VERSION, os.getpid(), {"worker": "model"}))
