@@ -5,7 +5,7 @@
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Editor, ROOT, until } from "./drive.mjs";
@@ -91,10 +91,10 @@ async function fillHole(editor) {
 }
 
 /** The list and the diff are gone, and the cursor is in the file again. */
-async function backInFile(editor) {
+async function backInFile(editor, name = "shop.py") {
   await editor.page.locator(".quick-input-widget").waitFor({ state: "hidden" });
   await until("the diff to close", async () => (await diffEditors(editor).count()) === 0);
-  await editor.page.locator(".tab.active").filter({ hasText: /^shop\.py$/ }).waitFor();
+  await editor.page.locator(".tab.active").filter({ hasText: new RegExp(`^${name}$`) }).waitFor();
   await editor.page.locator(".editor-instance .monaco-editor.focused").waitFor();
   await editor.page.waitForTimeout(500); // the extension puts the selection back after the tab has gone
 }
@@ -301,6 +301,37 @@ const scenarios = {
       await editor.page.locator(".tab.active").filter({ hasText: /Untitled|Astral debug/ }).waitFor();
       await until("the debug information", async () => /server from: setting/.test(plain(await editor.page.locator(".view-lines").allInnerTexts())));
       return {};
+    });
+  },
+
+  /** The real server with the real weights on the example: the first candidate ends up in the buffer. */
+  async real() {
+    const space = workspace({ files: {} });
+    cpSync(join(ROOT, "examples", "orders"), space.folder, { recursive: true });
+    const settings = { "astral-lsp.path": [], "astral-lsp.interpreter": PYTHON, "astral-lsp.fill.budgetS": 60 };
+    return withEditor(space, { settings }, async (editor) => {
+      const before = readFileSync(join(space.folder, "orders.py"), "utf8").split("\n");
+      const line = before.findIndex((text) => text.includes("key=..."));
+      await editor.openFile("orders.py");
+      await editor.goTo(line + 1, before[line].indexOf("...") + 2);
+      await editor.page.locator(".squiggly-hint").first().waitFor({ timeout: 60_000 });
+      const started = Date.now();
+      await editor.page.keyboard.press("Control+Alt+Space");
+      const first = editor.page.locator(list).first();
+      const again = editor.page.getByRole("button", { name: "Try Again" }).first(); // the model is still loading
+      await until("a list", async () => {
+        if (await again.isVisible()) await again.click();
+        return first.isVisible();
+      }, 500_000, 500);
+      const label = await first.locator(".label-name").first().innerText();
+      const [row] = await editor.rows();
+      await editor.page.keyboard.press("Enter");
+      await editor.page.locator(".tab.dirty").waitFor();
+      await backInFile(editor, "orders.py");
+      const after = (await editor.saved("orders.py")).split("\n");
+      assert.equal(after[line], before[line].replace("...", label.replace(/\u00a0/g, " ")));
+      assert.deepEqual(after.toSpliced(line, 1), before.toSpliced(line, 1));
+      return { firstListMs: Date.now() - started, row };
     });
   },
 

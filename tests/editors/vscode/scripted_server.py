@@ -51,7 +51,9 @@ class ScriptedEngine:
         self._status = status
         self.on_status(status)
 
-    async def analyse(self, document: Document, holes: list[Hole]) -> list[Environment]:
+    async def analyse(
+        self, document: Document, holes: list[Hole], everything: list[Hole] | None = None
+    ) -> list[Environment]:
         return [environment(document.text, hole) for hole in holes]
 
     async def fill(

@@ -43,8 +43,20 @@ def missing() -> str:
     "scenario", ["accept", "cancel", "body", "lens", "file", "selection", "trust", "life", "install"]
 )
 def test_scenario(scenario: str) -> None:
+    run(scenario, SECONDS)
+
+
+@pytest.mark.editor
+@pytest.mark.slow
+@pytest.mark.real_model
+@pytest.mark.skipif(missing() != "", reason=missing())
+def test_real_weights() -> None:
+    run("real", 2.5 * SECONDS)
+
+
+def run(scenario: str, seconds: float) -> None:
     command = ["node", str(HERE / "scenarios.mjs"), scenario]
     environment = {**os.environ, "PYTHON": sys.executable}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=SECONDS)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=seconds)
     assert done.returncode == 0, done.stdout + done.stderr
     assert json.loads(done.stdout.splitlines()[-1])["ok"] is True
