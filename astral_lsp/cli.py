@@ -21,7 +21,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command line and return its exit code; a command's modules load only when it is asked for."""
     argv = sys.argv[1:] if argv is None else argv
     if argv and argv[0] == "model":
-        from astral_lsp import model_cli
+        from astral_lsp.commands import model as model_cli
 
         return model_cli.run(argv[1:])
     parser = _parser(argv)

@@ -82,7 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the benchmark; exit code 0, or 2 when the data cannot be read."""
-    console = Console(stderr=True, highlight=False)
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
         rows = list(read_rows(arguments.data))[:: max(1, arguments.every)]
         rows = rows[: arguments.limit] if arguments.limit > 0 else rows

@@ -25,6 +25,8 @@ from astral_lsp.holes.model import Hole, replace_span
 from astral_lsp.interpreter import NoInterpreter, find_interpreter, find_root
 
 SCHEMA = "astral-lsp/fill/1"
+BUDGET_SECONDS = 20.0
+"""An editor gives up after ten seconds; a person at a prompt rather waits for a better answer."""
 DONE, NOT_ALL, BAD = 0, 1, 2
 
 
@@ -48,7 +50,12 @@ def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments that every filling command shares."""
     parser.add_argument("--engine", choices=("ar", "flow", "hybrid"))
     parser.add_argument("--candidates", type=_positive(int), metavar="N")
-    parser.add_argument("--budget", type=_positive(float), metavar="SECONDS", help="seconds for each hole")
+    parser.add_argument(
+        "--budget",
+        type=_positive(float),
+        metavar="SECONDS",
+        help=f"seconds for each hole (default {BUDGET_SECONDS:g})",
+    )
     parser.add_argument("--no-tests", action="store_true", help="run no test")
     parser.add_argument("--seed", type=int, default=0, metavar="N")
 
@@ -71,8 +78,7 @@ def load_settings(root: Path, arguments: argparse.Namespace) -> Settings:
         changes["fill"]["engine"] = arguments.engine
     if arguments.candidates:
         changes["fill"]["candidates"] = arguments.candidates
-    if arguments.budget:
-        changes["fill"]["budgetS"] = arguments.budget
+    changes["fill"]["budgetS"] = arguments.budget or BUDGET_SECONDS
     if getattr(arguments, "interpreter", None):
         changes["interpreter"] = arguments.interpreter
     return merge(from_pyproject(root), changes)
@@ -93,7 +99,7 @@ def fill_options(settings: Settings, arguments: argparse.Namespace) -> FillOptio
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command; returns the process's exit code."""
-    console = Console(stderr=True, highlight=False)
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
         source = read_source(arguments.file)
         holes = _chosen(source, arguments)

@@ -23,6 +23,7 @@ from astral_lsp.fill.report import FillOptions
 from astral_lsp.fill.run import OnProgress
 from astral_lsp.holes.find import find_holes
 from astral_lsp.holes.model import Hole
+from astral_lsp.holes.tree import parse
 from astral_lsp.interpreter import NoInterpreter, find_interpreter
 from astral_lsp.report import Verdict, not_run, unavailable
 from astral_lsp.verify.syntax import check_syntax
@@ -175,8 +176,10 @@ class Session:
             [hole.span for hole in _distinct([*known, *holes])],
             [hole.category != "statements" for hole in holes],
         )
+        tree = await asyncio.to_thread(parse, text)
         return [
-            merge_environment(text, hole, types) for hole, types in zip(holes, analysed.holes, strict=True)
+            merge_environment(text, hole, types, tree)
+            for hole, types in zip(holes, analysed.holes, strict=True)
         ]
 
     async def environment(self, document: Document, hole: Hole, holes: list[Hole]) -> Environment:

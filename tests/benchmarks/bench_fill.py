@@ -13,12 +13,15 @@ import statistics
 import sysconfig
 from pathlib import Path
 
+import msgspec
+
 from astral_lsp.config import Settings
 from astral_lsp.fill.document import Document
 from astral_lsp.fill.report import FillOptions
 from astral_lsp.fill.run import fill_hole
 from astral_lsp.fill.session import Session
 from astral_lsp.holes.find import hole_from_range
+from astral_lsp.workers.protocol import EngineName
 
 MODULES = ("textwrap", "statistics", "shlex", "bisect", "heapq", "fnmatch", "string", "colorsys")
 
@@ -52,7 +55,12 @@ def resident_mb(pid: int) -> float:
 
 async def measure(engine: str, count: int, candidates: int) -> None:
     session = Session(Settings(), Path(sysconfig.get_paths()["stdlib"]), trusted=False)
-    options = FillOptions(engine=engine, candidates=candidates, run_tests=False, check_types=False)  # type: ignore[arg-type]
+    options = FillOptions(
+        engine=msgspec.convert(engine, EngineName),
+        candidates=candidates,
+        run_tests=False,
+        check_types=False,
+    )
     seconds: list[float] = []
     exact = 0
     try:
@@ -67,9 +75,10 @@ async def measure(engine: str, count: int, candidates: int) -> None:
     finally:
         await session.close()
     seconds.sort()
+    p50, p95 = statistics.median(seconds), seconds[int(len(seconds) * 0.95)]
     print(
-        f"{engine:>7} · {len(seconds)} holes · {candidates} candidates · p50 {statistics.median(seconds):.2f} s"
-        f" · p95 {seconds[int(len(seconds) * 0.95)]:.2f} s · exact {exact / len(seconds):.0%}"
+        f"{engine:>7} · {len(seconds)} holes · {candidates} candidates · p50 {p50:.2f} s"
+        f" · p95 {p95:.2f} s · exact {exact / len(seconds):.0%}"
         f" · model worker {memory:.0f} MB · {info.device} {info.dtype} · adapter {info.adapter or 'none'}"
     )
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from astral_model import fetch, store
 
-from astral_lsp import model_cli
+from astral_lsp.commands import model as model_cli
 
 DATA = bytes(range(256)) * 8192  # 2 MB: more than one chunk
 SHA = hashlib.sha256(DATA).hexdigest()
