@@ -6,9 +6,6 @@ and says itself where it ends.
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
-
 from astral_model.engine import Category
 
 SIZES = (8, 16, 32, 64)
@@ -21,10 +18,3 @@ def canvas_size(category: Category, max_tokens: int) -> int:
     statements."""
     wanted = 32 if category == "expression" else 64
     return max(SIZES[0], min(wanted, max_tokens + 1, LONGEST))
-
-
-def end_distribution(end_chance: Tensor) -> Tensor:
-    """P(length = n) from the chance of the end token at each canvas position (C,): the first end counts."""
-    alive = torch.cumprod(1 - end_chance, 0)
-    before = torch.cat([torch.ones(1), alive[:-1]])
-    return before * end_chance  # (C,), sums to at most 1
