@@ -300,6 +300,8 @@ def _model_worker(settings: Settings) -> WorkerProcess:
     environment = dict(os.environ)
     if settings.model.threads > 0:
         environment["ASTRAL_LSP_THREADS"] = str(settings.model.threads)
+    # threads that spin at barriers starve each other as soon as anything else runs (measured: up to 15 times)
+    environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     argv = [sys.executable, "-m", "astral_lsp.workers.model"]
     # a step on a busy machine takes seconds, and a killed worker must load the weights again
     return WorkerProcess(argv, name="model", env=environment, grace=10.0)
