@@ -47,7 +47,7 @@ class VerifySettings(msgspec.Struct, frozen=True, rename="camel", forbid_unknown
 class FillSettings(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
     """``fill``."""
 
-    engine: Literal["ar", "flow", "hybrid"] = "ar"
+    engine: Literal["ar", "flow", "hybrid"] = "hybrid"
     candidates: int = 4
     budget_s: float = 8.0
     max_tokens: int = 96

@@ -13,7 +13,7 @@ from astral_lsp.workers.protocol import EngineName
 class FillOptions(msgspec.Struct, frozen=True):
     """How to fill one hole."""
 
-    engine: EngineName = "ar"
+    engine: EngineName = "hybrid"
     candidates: int = 4
     budget_s: float = 8.0
     """Seconds from the moment the model is loaded until the answer; best so far when they run out."""

@@ -140,6 +140,7 @@ class _Run:
         environment = Environment(None, None, (), complete=False)
         try:
             info = await self.services.start_model(self.on_progress)
+            self._choose_engine(info)
         except WorkerFailure as failure:
             self.messages.append(failure.message)
         began = time.monotonic()
@@ -149,6 +150,13 @@ class _Run:
             await self._draw_and_verify(environment)
         self.elapsed["total"] = (time.monotonic() - began) * 1e3
         return self._report(environment, info)
+
+    def _choose_engine(self, info: ModelInfo) -> None:
+        """Without an adapter for this base only the base itself can draw; the report says so."""
+        if not info.adapter and self.options.engine != "ar":
+            asked = self.options.engine
+            self.options = msgspec.structs.replace(self.options, engine="ar")
+            self.messages.append(f"no adapter is loaded for this base: the engine is ar, not {asked}")
 
     async def _environment(self) -> Environment:
         self.on_progress("reading σ and Γ", None)

@@ -31,18 +31,20 @@ class Scripted:
         confirmed: dict[str, Verdict] | None = None,
         delay: float = 0.0,
         start_failure: WorkerFailure | None = None,
+        adapter: str = "scripted",
     ) -> None:
         self.drawn, self.repaired = drawn, list(repaired or [])
         self.syntax, self.types = syntax or {}, types or {}
         self.tests, self.confirmed = tests or {}, confirmed or {}
         self.delay, self.start_failure = delay, start_failure
+        self.adapter = adapter
         self.repairs: list[Repair] = []
         self.tested: list[str] = []
 
     async def start_model(self, on_progress: OnProgress | None = None) -> ModelInfo:
         if self.start_failure is not None:
             raise self.start_failure
-        return ModelInfo("scripted", "0" * 64, "none", "cpu", "float32", 0.0)
+        return ModelInfo("scripted", "0" * 64, self.adapter, "cpu", "float32", 0.0)
 
     async def environment(self, document: Document, hole: Hole, holes: list[Hole]) -> Environment:
         return Environment(None, None, ())

@@ -134,6 +134,13 @@ async def test_no_weights_is_an_explained_nothing() -> None:
     assert report.message == sentence
 
 
+async def test_without_an_adapter_the_base_draws_and_the_report_says_so() -> None:
+    report = await fill(Scripted([("sum(xs)", -0.1)], adapter=""), engine="hybrid")
+    assert report.engine == "ar"
+    assert "no adapter is loaded" in report.message
+    assert report.fills[0].text == "sum(xs)"
+
+
 async def test_no_candidate_is_explained() -> None:
     report = await fill(Scripted([]), budget_s=1.0)
     assert report.ranked == []
