@@ -213,6 +213,9 @@ class _Run:
         finished = {self._finish(candidate.text): candidate for candidate in reversed(batch)}
         seen = {*self.judged, *self.options.rejected}
         fresh = [msgspec.structs.replace(c, text=text) for text, c in finished.items() if text not in seen]
+        for text, candidate in finished.items():
+            if text in self.judged:  # an engine may learn more about what it drew before
+                self.judged[text] = msgspec.structs.replace(self.judged[text], score=candidate.score)
         if not fresh:
             return
         began = time.monotonic()

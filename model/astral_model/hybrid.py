@@ -7,6 +7,7 @@ either of them finds unlikely sinks: the two fail on different holes.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -18,8 +19,9 @@ from astral_model.engine import Control, Draft, Engine, Request
 from astral_model.ranking import Evidence, score
 
 RELEASED = "astral-0.5b"
-AR_SHARE = 0.5
-"""Part of the time left that the left-to-right drafts may take."""
+FLOW_SHARE = 0.5
+AR_SHARE = 0.7
+"""Parts of the time left that the flow's drafts, and then the left-to-right ones, may take."""
 FLOW_READ_LIMIT = 12
 
 
@@ -40,19 +42,29 @@ class HybridEngine:
         self.ar, self.flow = ar, flow
 
     def propose(self, request: Request, control: Control) -> list[Draft]:
-        """Fresh candidates, best first; each keeps the name of the engine that drew it."""
-        pool, drafts = self.pool(request, control)
+        """Fresh candidates, best first; each keeps the name of the engine that drew it.
+
+        The flow is several times faster: its drafts are reported at once, under its own scores, so that they
+        can be verified while the base is still drawing. All of them are in the answer, ranked with the rest.
+        """
+        pool, drafts = self.pool(request, control, control.on_draft)
         return self._ranked(pool, drafts, request, control)
 
-    def pool(self, request: Request, control: Control) -> tuple[list[Evidence], list[Draft]]:
+    def pool(
+        self, request: Request, control: Control, on_draft: Callable[[Draft], None] = lambda draft: None
+    ) -> tuple[list[Evidence], list[Draft]]:
         """What is known of every candidate, and the flow's own drafts (all that is left when time is up)."""
-        part = control.part(AR_SHARE)
-        pool = self.ar.pool(request, part)
+        if control.stop():
+            return [], []
+        part = _silent(control.part(FLOW_SHARE))
+        drafts = self.flow.propose(request, part)
         control.evaluations += part.evaluations
-        drafts: list[Draft] = []
+        for draft in drafts:
+            on_draft(draft)
+        pool: list[Evidence] = []
         if not control.stop():
-            part = _silent(control)
-            drafts = self.flow.propose(request, part)
+            part = control.part(AR_SHARE)
+            pool = self.ar.pool(request, part)
             control.evaluations += part.evaluations
         return self._joined(pool, drafts, request, control), drafts
 
@@ -98,10 +110,12 @@ class HybridEngine:
         ]
         if not best:  # the base had no time to read anything: the flow's own order must do
             best = [draft for draft in drafts if draft.text not in request.rejected]
-        best = best[: request.candidates]
-        for draft in best:
+        shown = {draft.text for draft in drafts}
+        answer = best[: request.candidates]
+        answer += [draft for draft in best[request.candidates :] if draft.text in shown]
+        for draft in answer:
             control.on_draft(draft)
-        return best
+        return answer
 
 
 def _silent(control: Control) -> Control:

@@ -59,7 +59,7 @@ WEIGHTS: dict[str, float] = {
     "hollow": -3.0,
     "ragged": -1.0,
     "preferred": 0.5,
-    "flow": 0.0,
+    "flow": 1.0,
 }
 
 

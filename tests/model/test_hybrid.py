@@ -55,8 +55,10 @@ def test_candidates_of_both_are_ranked_once_and_told_apart(
     seen: list[Draft] = []
     control = Control(on_draft=seen.append)
     hole = replace(HOLE, candidates=40)
-    drafts = HybridEngine(ar, FakeFlow(["b", "a * b", "a * b + b"])).propose(hole, control)
-    assert drafts == seen
+    early = ["b", "a * b", "a * b + b"]
+    drafts = HybridEngine(ar, FakeFlow(early)).propose(hole, control)
+    assert [draft.text for draft in seen[:3]] == early, "the flow's drafts are reported before the base draws"
+    assert drafts == seen[3:]
     assert drafts[0].text == "b"
     assert {(d.text, d.engine) for d in drafts} >= {("a", "ar"), ("b", "ar"), ("a * b", "flow")}
     assert len({d.text for d in drafts}) == len(drafts)
