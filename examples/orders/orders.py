@@ -44,7 +44,7 @@ class Order:
         return max(self.lines, key=...)
 
     def product_names(self) -> list[str]:
-        """Return the product name of every line, in alphabetical order."""
+        """Return the product name of every line."""
         raise NotImplementedError
 
 

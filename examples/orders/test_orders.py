@@ -29,8 +29,8 @@ def test_largest_line() -> None:
     assert tea().largest_line().product == "sencha"
 
 
-def test_product_names_are_sorted() -> None:
-    assert tea().product_names() == ["assam", "cup", "sencha"]
+def test_product_names_of_all_lines() -> None:
+    assert tea().product_names() == ["sencha", "assam", "cup"]
     assert Order("Bob").product_names() == []
 
 
