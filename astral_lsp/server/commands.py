@@ -132,7 +132,15 @@ async def fill_hole(ls: AstralServer, params: types.ExecuteCommandParams) -> dic
     except RequestError as error:
         _warn(ls, error, quiet=not where.apply)
         raise
-    return fills_json(ls, document, hole, entry) | {"applied": applied}
+    return fills_json(ls, document, _present(ls, wanted, hole), entry) | {"applied": applied}
+
+
+def _present(ls: AstralServer, wanted: Target, hole: Hole) -> Hole:
+    """Where the hole is by now (somebody may have typed above it); as it was when it is there no more."""
+    try:
+        return locate(open_document(ls, wanted.uri), wanted)
+    except RequestError:
+        return hole
 
 
 async def _insert(ls: AstralServer, wanted: Target, chosen: Fill) -> str:

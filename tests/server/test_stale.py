@@ -119,3 +119,16 @@ async def test_a_change_of_an_unknown_document_and_of_none_does_no_harm(tmp_path
         uri = session.open("area.py", TEXT)
         session.change(uri)
         assert (await _listed(session, uri)).title == "Fill hole"
+
+
+async def test_a_picked_candidate_is_inserted_although_somebody_typed_during_the_fill(tmp_path: Path) -> None:
+    async with editor(tmp_path, script={"delay": 0.5}) as session:
+        uri = session.open("area.py", TEXT)
+        where = {"uri": uri, "position": {"line": 1, "character": 12}, "apply": False}
+        picking = asyncio.ensure_future(session.command("astral.fillHole", **where))
+        await session.until(lambda: session.log("fill"))
+        session.change(uri, (at(0, 0), ABOVE))
+        found = await picking
+        assert found["range"]["start"]["line"] == 3
+        await session.command("astral.applyFill", **found["fills"][0]["argument"])
+        assert apply_edit(ABOVE + TEXT, session.applied[0].edit) == ABOVE + TEXT.replace("...", "first_1")
