@@ -113,6 +113,7 @@ async def test_other_files_changing_takes_the_verdicts_away(tmp_path: Path) -> N
         changes = [types.FileEvent(session.uri("other.py"), types.FileChangeType.Changed)]
         session.client.workspace_did_change_watched_files(types.DidChangeWatchedFilesParams(changes))
         assert (await session.titles(uri, WHERE))[0].endswith("(checked before later edits)")
+        await session.until(lambda: session.log("files"))  # the engine lives in another thread
         assert session.log("files")[0]["paths"] == [str(tmp_path / "other.py")]
 
 
