@@ -129,7 +129,7 @@ class _Run:
         self.on_progress, self.stop = on_progress, stop
         self.enough = asyncio.Event()
         self.judged: dict[str, Fill] = {}
-        self.drawn: dict[str, Candidate] = {}
+        self.finished: dict[str, str] = {}
         self.elapsed: dict[str, float] = {}
         self.evaluations = 0
         self.messages: list[str] = []
@@ -210,30 +210,38 @@ class _Run:
             queue.put_nowait(None)
 
     async def _judge(self, batch: list[Candidate]) -> None:
-        finished = {self._finish(candidate.text): candidate for candidate in reversed(batch)}
-        seen = {*self.judged, *self.options.rejected}
-        fresh = [msgspec.structs.replace(c, text=text) for text, c in finished.items() if text not in seen]
-        for text, candidate in finished.items():
-            if text in self.judged:  # an engine may learn more about what it drew before
-                self.judged[text] = msgspec.structs.replace(self.judged[text], score=candidate.score)
+        fresh = self._take(batch)
         if not fresh:
             return
         began = time.monotonic()
-        syntax = {c.text: self._syntax(c.text) for c in fresh}
-        sound = [c for c in fresh if syntax[c.text].status != "failed"]
-        types = await self._types([c.text for c in sound])
+        syntax = {text: self._syntax(text) for text in fresh}
+        sound = [text for text in fresh if syntax[text].status != "failed"]
+        types = await self._types(sound)
         # tests first for what types let pass: a budget that runs out should cost the unlikely ones
-        order = sorted(sound, key=lambda c: types[c.text].status == "failed")
-        tests = await self._tests([c.text for c in order])
-        for candidate in fresh:
-            text = candidate.text
-            blocked = not_run("the fill does not parse")
+        tests = await self._tests(sorted(sound, key=lambda text: types[text].status == "failed"))
+        blocked = not_run("the fill does not parse")
+        for text, score in fresh.items():
             verdicts = Verdicts(syntax[text], types.get(text, blocked), tests.get(text, blocked))
-            self._keep(candidate, verdicts)
+            self._keep(text, score, verdicts)
         self.elapsed["verify"] = self.elapsed.get("verify", 0.0) + (time.monotonic() - began) * 1e3
 
-    def _finish(self, text: str) -> str:
-        return self.services.finish(self.document, self.hole, text, self.holes)
+    def _take(self, batch: list[Candidate]) -> dict[str, float]:
+        """Fills of ``batch`` that nobody has judged yet, with their scores; what was judged before gets the
+        score that it has now: an engine learns more about its drafts as it goes on."""
+        latest = {candidate.text: candidate.score for candidate in batch}
+        scores: dict[str, float] = {}
+        for drawn, score in latest.items():
+            text = self._finish(drawn)
+            scores[text] = max(score, scores.get(text, score))  # two drafts may come to the same fill
+        for text in scores.keys() & self.judged.keys():
+            self.judged[text] = msgspec.structs.replace(self.judged[text], score=scores[text])
+        seen = {*self.judged, *self.options.rejected}
+        return {text: score for text, score in scores.items() if text not in seen}
+
+    def _finish(self, drawn: str) -> str:
+        if drawn not in self.finished:
+            self.finished[drawn] = self.services.finish(self.document, self.hole, drawn, self.holes)
+        return self.finished[drawn]
 
     def _syntax(self, text: str) -> Verdict:
         return self.services.check_syntax(self.document, self.hole, text, self.holes)
@@ -262,12 +270,11 @@ class _Run:
         )
         return dict(zip(texts, verdicts, strict=True))
 
-    def _keep(self, candidate: Candidate, verdicts: Verdicts) -> None:
+    def _keep(self, text: str, score: float, verdicts: Verdicts) -> None:
         verified = is_verified(
             verdicts, types_required=self.options.check_types, tests_required=self.options.run_tests
         )
-        self.drawn[candidate.text] = candidate
-        self.judged[candidate.text] = Fill(candidate.text, candidate.score, verified, verdicts)
+        self.judged[text] = Fill(text, score, verified, verdicts)
         self.on_progress(f"{len(self.judged)} judged", None)
         if verified and verdicts.tests.status == "passed":
             self.enough.set()  # it passed everything that there is: waiting would only cost time
@@ -312,7 +319,7 @@ class _Run:
                 return
             verdict = (await self._types([best.text], confirm=True))[best.text]
             verdicts = Verdicts(best.verdicts.syntax, verdict, best.verdicts.tests)
-            self._keep(self.drawn[best.text], verdicts)
+            self._keep(best.text, best.score, verdicts)
             if verdict.status != "failed":
                 return
 

@@ -66,7 +66,8 @@ def check_syntax(
     elapsed = (time.perf_counter() - began) * 1000
     if problem is not None:
         return Verdict("failed", problem.message, (problem,), elapsed_ms=elapsed)
-    whole = frame.rest_parses or _parses(_whole(frame, fill))
+    # only a fill that may be anything can mend what no stand-in does
+    whole = frame.rest_parses or (hole.category == "any" and _parses(_whole(frame, fill)))
     detail = "" if whole else "the file has other syntax errors, which are not the fill's"
     return Verdict("passed", detail, elapsed_ms=elapsed)
 

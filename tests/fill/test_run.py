@@ -150,3 +150,18 @@ async def test_no_candidate_is_explained() -> None:
 async def test_the_report_survives_the_wire() -> None:
     report = await fill(Scripted([("sum(xs)", -0.1)]))
     assert msgspec.json.decode(msgspec.json.encode(report), type=FillReport) == report
+
+
+async def test_a_later_score_of_the_same_fill_counts_and_survives_the_confirmation() -> None:
+    early, late = [("sum(xs)", -0.1), ("len(xs)", -0.2)], [("len(xs)", -0.3), ("sum(xs)", -0.9)]
+    report = await fill(Scripted([*early, *late]))
+    assert [(entry.text, entry.score) for entry in report.ranked] == [("len(xs)", -0.3), ("sum(xs)", -0.9)]
+    slow = await fill(Scripted([*early, *late], delay=0.01))
+    assert slow.ranked == report.ranked
+
+
+async def test_drafts_that_come_to_the_same_fill_are_one_with_the_better_score() -> None:
+    services = Scripted([("xs ", -0.1), ("xs", -0.5), (" xs", -0.9)])
+    services.finish = lambda document, hole, candidate, holes: candidate.strip()  # type: ignore[method-assign]
+    report = await fill(services)
+    assert [(entry.text, entry.score) for entry in report.ranked] == [("xs", -0.1)]
