@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
-
-import msgspec
 
 from astral_lsp.config import Settings
 from astral_lsp.constraints.specification import compile_specification, finish, propose
@@ -19,6 +14,7 @@ from astral_lsp.context.environment import Environment
 from astral_lsp.context.environment import environment as merge_environment
 from astral_lsp.context.related import Repository
 from astral_lsp.fill.document import Document
+from astral_lsp.fill.models import Models
 from astral_lsp.fill.report import FillOptions
 from astral_lsp.fill.run import OnProgress
 from astral_lsp.holes.find import find_holes
@@ -29,38 +25,24 @@ from astral_lsp.report import Verdict, not_run, unavailable
 from astral_lsp.verify.syntax import check_syntax
 from astral_lsp.verify.tests import TestsOracle
 from astral_lsp.verify.types import TypesOracle
-from astral_lsp.workers.process import WorkerProcess
-from astral_lsp.workers.protocol import (
-    Candidate,
-    Event,
-    HoleTypes,
-    Load,
-    ModelInfo,
-    Progress,
-    Propose,
-    Proposed,
-    Repair,
-)
+from astral_lsp.workers.protocol import Candidate, HoleTypes, ModelInfo, Propose, Proposed, Repair
 
 Status = Literal["idle", "loading", "filling"]
-GRACE_MS = 3000.0
-"""What a model call may take beyond its own budget before its worker counts as hung."""
-LOAD_SECONDS = 1800.0
-"""The first load may pull the weights over a slow line."""
 
 
 class Session:
-    """Owns the workers of ``root``. Use it from one event loop; `close` ends every child."""
+    """Owns the oracles of ``root`` and borrows its model. Use it from one event loop; `close` ends every
+    child, and the model when nobody else has borrowed it."""
 
-    def __init__(self, settings: Settings, root: Path, trusted: bool) -> None:
+    def __init__(self, settings: Settings, root: Path, trusted: bool, models: Models | None = None) -> None:
+        """``models``: shared with the sessions of other roots."""
         self.settings, self.root, self.trusted = settings, root, trusted
         self.status: Status = "idle"
         self.on_status: Callable[[str], None] = lambda _status: None
-        self.model = _model_worker(settings)
+        self._models = models or Models()
+        self.model = self._models.borrow(settings.model)
         self.types, self.tests = TypesOracle(), TestsOracle()
         self.repository = Repository([root])
-        self._info: tuple[int, ModelInfo] | None = None
-        self._used = time.monotonic()
         self._opening = asyncio.Lock()
         self._types_problem: str | None = None
         self._tests_open = False
@@ -69,7 +51,7 @@ class Session:
 
     async def close(self) -> None:
         """End every worker."""
-        await asyncio.gather(self.model.close(), self.types.close(), self.tests.close())
+        await asyncio.gather(self._models.give_back(self.model), self.types.close(), self.tests.close())
 
     async def configure(self, settings: Settings, *, trusted: bool | None = None) -> None:
         """Take new settings; workers that depend on what changed start afresh at their next use."""
@@ -77,8 +59,8 @@ class Session:
         self.settings = settings
         self.trusted = was_trusted if trusted is None else trusted
         if old.model != settings.model:
-            await self.model.close()
-            self.model, self._info = _model_worker(settings), None
+            mine, self.model = self.model, self._models.borrow(settings.model)
+            await self._models.give_back(mine)
         if (old.interpreter, old.verify, was_trusted) != (
             settings.interpreter,
             settings.verify,
@@ -90,61 +72,30 @@ class Session:
 
     async def unload_idle(self) -> bool:
         """End the model worker when nothing has used it for the time of the settings; True when it did."""
-        minutes = self.settings.model.idle_unload_minutes
-        idle = time.monotonic() - self._used > minutes * 60
-        if not (minutes > 0 and idle and self.model.running and self.status == "idle"):
-            return False
-        await self.model.close()
-        self._info = None
-        return True
+        return await self.model.unload_idle()
 
     # --- the model ----------------------------------------------------------------------------------------
 
     async def start_model(self, on_progress: OnProgress | None = None) -> ModelInfo:
         """Load the weights (pulling them first if need be); raises WorkerFailure."""
-        self._used = time.monotonic()
-        if self._info is not None and self.model.running and self._info[0] == self.model.generation:
-            return self._info[1]
-
-        def forward(event: Event) -> None:
-            if on_progress is not None and event.name == "progress":
-                progress = msgspec.convert(event.body, Progress)
-                on_progress(progress.text, progress.fraction)
-
-        load = Load(self.settings.model.base, self.settings.model.adapter)
+        if self.model.loaded is not None:
+            return self.model.loaded
         with self._state("loading"):
-            info: ModelInfo = await self.model.call(load, timeout=LOAD_SECONDS, on_event=forward)
-        self._info = (self.model.generation, info)
-        return info
+            return await self.model.load(on_progress)
 
     async def propose(
         self, params: Propose, on_candidate: Callable[[Candidate], None], stop: asyncio.Event
     ) -> Proposed:
         """Draw candidates; raises WorkerFailure."""
-        return await self._ask_model(params, params.budget_ms, on_candidate, stop)
+        with self._state("filling"):
+            return await self.model.draw(params, params.budget_ms, on_candidate, stop)
 
     async def repair(
         self, params: Repair, on_candidate: Callable[[Candidate], None], stop: asyncio.Event
     ) -> Proposed:
         """Remask and draw again; raises WorkerFailure."""
-        return await self._ask_model(params, params.propose.budget_ms, on_candidate, stop)
-
-    async def _ask_model(
-        self,
-        params: Propose | Repair,
-        budget_ms: float,
-        on_candidate: Callable[[Candidate], None],
-        stop: asyncio.Event,
-    ) -> Proposed:
-        def forward(event: Event) -> None:
-            if event.name == "candidate":
-                on_candidate(msgspec.convert(event.body, Candidate))
-
         with self._state("filling"):
-            timeout = (budget_ms + GRACE_MS) / 1e3
-            proposed: Proposed = await self.model.call(params, timeout=timeout, on_event=forward, stop=stop)
-        self._used = time.monotonic()
-        return proposed
+            return await self.model.draw(params, params.propose.budget_ms, on_candidate, stop)
 
     @contextlib.contextmanager
     def _state(self, status: Status) -> Iterator[None]:
@@ -294,17 +245,6 @@ class Session:
                     return answer
                 self._tests_open = True
             return None
-
-
-def _model_worker(settings: Settings) -> WorkerProcess:
-    environment = dict(os.environ)
-    if settings.model.threads > 0:
-        environment["ASTRAL_LSP_THREADS"] = str(settings.model.threads)
-    # threads that spin at barriers starve each other as soon as anything else runs (measured: up to 15 times)
-    environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    argv = [sys.executable, "-m", "astral_lsp.workers.model"]
-    # a step on a busy machine takes seconds, and a killed worker must load the weights again
-    return WorkerProcess(argv, name="model", env=environment, grace=10.0)
 
 
 def _distinct(holes: list[Hole]) -> list[Hole]:

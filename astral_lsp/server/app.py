@@ -8,8 +8,9 @@ import logging
 import os
 import signal
 import sys
+from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from astral_lsp.config import Settings
 from astral_lsp.server import (
@@ -28,7 +29,11 @@ from astral_lsp.server import (
 from astral_lsp.server.engine import Engine, EngineFactory
 from astral_lsp.server.life import watch_parent
 from astral_lsp.server.state import AstralServer
+from astral_lsp.server.threaded import EngineThread
 from astral_lsp.server.transport import FramingError, ThreadWriter, read_socket, start_reader
+
+if TYPE_CHECKING:
+    from astral_lsp.fill.models import Models
 
 log = logging.getLogger(__name__)
 FEATURES = (
@@ -36,27 +41,37 @@ FEATURES = (
 )  # fmt: skip
 
 
-def session_engine(settings: Settings, root: Path, trusted: bool) -> Engine:
-    """The real thing: `astral_lsp.fill`'s session of one root."""
-    from astral_lsp.server.session_engine import SessionEngine
+class SessionEngines:
+    """Makes the real thing, `astral_lsp.fill`'s session of one root; all of them share their model."""
 
-    return SessionEngine(settings, root, trusted)
+    def __call__(self, settings: Settings, root: Path, trusted: bool) -> Engine:
+        """An `EngineFactory`; imported here, so that a server without holes to fill starts at once."""
+        from astral_lsp.server.session_engine import SessionEngine
+
+        return SessionEngine(settings, root, trusted, self._models)
+
+    @cached_property
+    def _models(self) -> Models:
+        from astral_lsp.fill.models import Models
+
+        return Models()
 
 
-def make_server(engine_factory: EngineFactory = session_engine) -> AstralServer:
-    """A server with every feature, not yet connected."""
-    server = AstralServer(engine_factory)
+def make_server(engine_factory: EngineFactory, thread: EngineThread | None = None) -> AstralServer:
+    """A server with every feature, not yet connected; its engines run in ``thread``."""
+    server = AstralServer(engine_factory, thread)
     for feature in FEATURES:
         feature.register(server)
     return server
 
 
-def serve(*, port: int | None = None, engine_factory: EngineFactory = session_engine) -> int:
+def serve(*, port: int | None = None, engine_factory: EngineFactory | None = None) -> int:
     """Serve until the client leaves and return the exit code: on ``port`` of the loopback, else on stdio."""
     logging.basicConfig(
         stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     logging.getLogger("pygls").setLevel(logging.ERROR)
+    engine_factory = engine_factory or SessionEngines()
     with contextlib.suppress(KeyboardInterrupt):
         if port is not None:
             asyncio.run(_serve_tcp(port, engine_factory))
@@ -116,23 +131,32 @@ async def _until(server: AstralServer, ended: asyncio.Future[int]) -> int:
 
 
 async def _serve_tcp(port: int, engine_factory: EngineFactory) -> None:
-    """Each connection is an editor of its own."""
-    listener = await listen(port, engine_factory)
+    """Each connection is an editor of its own; their engines share one thread, and so may share a model."""
+    thread = EngineThread()
+    listener = await listen(port, engine_factory, thread)
     address = listener.sockets[0].getsockname()
     print(f"astral-lsp listens on {address[0]}:{address[1]}", file=sys.stderr, flush=True)
-    async with listener:
-        await listener.serve_forever()
+    try:
+        async with listener:
+            await listener.serve_forever()
+    finally:
+        thread.stop()
 
 
-async def listen(port: int, engine_factory: EngineFactory) -> asyncio.Server:
+async def listen(
+    port: int, engine_factory: EngineFactory, thread: EngineThread | None = None
+) -> asyncio.Server:
     """Listen on the loopback interface; port 0 picks a free one."""
-    return await asyncio.start_server(lambda r, w: _connected(r, w, engine_factory), "127.0.0.1", port)
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await _connected(reader, writer, make_server(engine_factory, thread))
+
+    return await asyncio.start_server(connected, "127.0.0.1", port)
 
 
 async def _connected(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, engine_factory: EngineFactory
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, server: AstralServer
 ) -> None:
-    server = make_server(engine_factory)
     ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     server.on_stop = lambda code: None if ended.done() else ended.set_result(code)
     server.protocol.set_writer(_SocketWriter(writer))

@@ -9,6 +9,7 @@ from pathlib import Path
 from astral_lsp.config import Settings
 from astral_lsp.context.environment import Environment
 from astral_lsp.fill.document import Document
+from astral_lsp.fill.models import Models
 from astral_lsp.fill.report import FillOptions, FillReport
 from astral_lsp.fill.run import fill_hole
 from astral_lsp.fill.session import Session
@@ -19,8 +20,8 @@ from astral_lsp.server.engine import OnProgress
 class SessionEngine:
     """One `Session`."""
 
-    def __init__(self, settings: Settings, root: Path, trusted: bool) -> None:
-        self._session = Session(settings, root, trusted)
+    def __init__(self, settings: Settings, root: Path, trusted: bool, models: Models | None = None) -> None:
+        self._session = Session(settings, root, trusted, models)
 
     @property
     def on_status(self) -> Callable[[str], None]:

@@ -42,7 +42,8 @@ class AstralServer(LanguageServer):
 
     protocol: AstralProtocol
 
-    def __init__(self, engine_factory: EngineFactory) -> None:
+    def __init__(self, engine_factory: EngineFactory, thread: EngineThread | None = None) -> None:
+        """``thread``: one that outlives this connection."""
         super().__init__(
             "astral-lsp",
             __version__,
@@ -74,7 +75,8 @@ class AstralServer(LanguageServer):
         """Directories of ours to remove at the end."""
         self._known: dict[str, Known] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._engine_thread = EngineThread()
+        self._engine_thread = thread or EngineThread()
+        self._owns_thread = thread is None
 
     # --- life --------------------------------------------------------------------------------------------
 
@@ -99,7 +101,8 @@ class AstralServer(LanguageServer):
         """Stop every worker and leave nothing behind."""
         self.background.stop()
         await self.close_engines()
-        self._engine_thread.stop()
+        if self._owns_thread:
+            self._engine_thread.stop()
         for directory in self.temporary:
             shutil.rmtree(directory, ignore_errors=True)
 

@@ -374,7 +374,7 @@ def test_a_parent_that_dies_ends_the_server(raw: Raw) -> None:
 
 def test_start_loads_neither_torch_nor_mypy() -> None:
     program = (
-        "import sys, astral_lsp.server.app as app; app.make_server();"
+        "import sys, astral_lsp.server.app as app; app.make_server(app.SessionEngines());"
         "print([m for m in ('torch', 'mypy', 'numpy', 'pytest', 'tokenizers') if m in sys.modules])"
     )
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}

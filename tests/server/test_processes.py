@@ -22,7 +22,7 @@ WITHOUT_MODEL = Path(__file__).parent / "without_model.py"
 TEXT = "def area(width: int, height: int) -> list[int]:\n    return ...\n"
 
 
-def _children(pid: int) -> dict[int, str]:
+def descendants(pid: int) -> dict[int, str]:
     """Every descendant of ``pid`` with its command line; the dead ones not."""
     parents: dict[int, int] = {}
     for entry in Path("/proc").iterdir():
@@ -60,7 +60,7 @@ async def test_however_the_server_ends_no_worker_is_left(tmp_path: Path, how: st
         await _typed(session, session.open("area.py", TEXT))
         assert session.client._server is not None
         pid = session.client._server.pid
-        children = _children(pid)
+        children = descendants(pid)
         assert any("astral_lsp.workers.types" in line for line in children.values())
         assert not any("astral_lsp.workers.model" in line for line in children.values()), "loaded unasked"
         if how != "shutdown":
@@ -130,7 +130,7 @@ async def test_a_killed_type_checker_is_started_afresh(tmp_path: Path) -> None:
         await _typed(session, uri)
         assert session.client._server is not None
         pid = session.client._server.pid
-        for child in _children(pid):
+        for child in descendants(pid):
             os.kill(child, signal.SIGKILL)
         session.change(uri, (at(0, 37, 46), "list[bytes]"))
         pushed = session.client.diagnostics

@@ -57,7 +57,7 @@ class ScriptedModel:
 def make_engine(settings: Settings, root: Path, trusted: bool) -> SessionEngine:
     """The real session with the stand-in."""
     engine = SessionEngine(settings, root, trusted)
-    engine._session.model = ScriptedModel()  # type: ignore[assignment]
+    engine._session.model.process = ScriptedModel()  # type: ignore[assignment]
     return engine
 
 
