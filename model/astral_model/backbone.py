@@ -116,6 +116,7 @@ class Backbone:
         context: Cache | None = None,
         past: Cache | None = None,
         start: int | Tensor | None = None,
+        positions: Tensor | None = None,
         causal: bool = True,
         own_mask: Tensor | None = None,
         context_mask: Tensor | None = None,
@@ -125,6 +126,7 @@ class Backbone:
         """Run ``ids`` (N, T) after ``context`` (M rows, shared) and the rows' own ``past`` (N rows).
 
         start: position of the first new token, an int or (N,); default context length + past length.
+        positions: (N, T) places of the new tokens, counted from ``start``; default 0 .. T - 1.
         causal: new token t sees new tokens <= t; False makes the block bidirectional (the canvas).
         own_mask: (N, T, P + T) bool, or (N, P + T) for all new tokens alike; False hides an own key.
         context_mask: (M, C) bool, False hides a context position (batches of unequal contexts).
@@ -136,7 +138,7 @@ class Backbone:
         own_past = past.length if past is not None else 0
         if start is None:
             start = (context.length if context is not None else 0) + own_past
-        cos, sin = self.rope(start, length)
+        cos, sin = self.rope(start, length, positions)
         bias = self._own_bias(rows, length, own_past, causal, own_mask)
         context_bias = None
         if context_mask is not None:
@@ -209,9 +211,11 @@ class Backbone:
 
     # --- positions and masks --------------------------------------------------------------------------
 
-    def rope(self, start: int | Tensor, length: int) -> tuple[Tensor, Tensor]:
-        """cos and sin of positions start .. start + length: (1 | N, 1, T, H / 2)."""
-        steps = torch.arange(length, device=self.device, dtype=torch.float32)  # (T,)
+    def rope(
+        self, start: int | Tensor, length: int, positions: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """cos and sin of ``start`` + (0 .. length, or ``positions`` (N, T)): (1 | N, 1, T, H / 2)."""
+        steps = torch.arange(length, device=self.device) if positions is None else positions
         first = torch.as_tensor(start, device=self.device, dtype=torch.float32).reshape(-1, 1)  # (1 | N, 1)
         angle = (first + steps)[:, None, :, None] * self._inverse_frequency  # (1 | N, 1, T, H / 2)
         return angle.cos().to(self.dtype), angle.sin().to(self.dtype)

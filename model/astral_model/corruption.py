@@ -9,7 +9,7 @@ A mixture, drawn per noising:
   the states an anchored order produces;
 - *AST span*: whole syntax nodes are masked until the rate is reached (TreeDiff, Algorithm 1).
 
-The tail after the end of the answer stays masked in most noisings: a visible tail would tell the length.
+The end token of an answer is masked like the rest of it, unless its length is given.
 """
 
 from __future__ import annotations
@@ -51,14 +51,13 @@ def role_of(piece: str) -> int:
 
 @dataclass(frozen=True)
 class Mixture:
-    """Shares of the four corruptions (they sum to 1), lowest rate, how often the tail stays hidden."""
+    """Shares of the four corruptions (they sum to 1), and the lowest rate."""
 
-    uniform: float = 0.40
-    left_to_right: float = 0.25
-    ast_token: float = 0.15
-    ast_span: float = 0.20
-    lowest_rate: float = 0.25
-    hidden_tail: float = 0.8
+    uniform: float = 0.45
+    left_to_right: float = 0.05
+    ast_token: float = 0.20
+    ast_span: float = 0.30
+    lowest_rate: float = 0.2
     forced: float = 0.8
     """How often the tokens that healing moved into the canvas are given, as they are when serving."""
 
@@ -133,7 +132,6 @@ def nearness(masked: Tensor, decay: float = 0.6, least: float = 0.15) -> Tensor:
 
 def corrupt(
     answer: int,
-    canvas: int,
     known: bool,
     roles: Tensor,
     spans: Sequence[tuple[int, int]],
@@ -142,14 +140,13 @@ def corrupt(
     generator: torch.Generator,
     forced: int = 0,
 ) -> Tensor:
-    """Masks (count, canvas) for ``count`` noisings of one hole; True is masked, each has at least one.
+    """Masks (count, answer + 1) for ``count`` noisings of one hole; True is masked, each has at least one.
 
-    Positions: [0, answer) the text, ``answer`` the end token, behind it the tail. With ``known`` length the
-    end token is never masked and the tail does not exist for attention (the caller hides it).
+    Positions: [0, answer) the text, ``answer`` the end token, never masked when the length is ``known``.
     """
     shares = torch.tensor([mixture.uniform, mixture.left_to_right, mixture.ast_token, mixture.ast_span])
     rates = stratified_rates(count, mixture.lowest_rate, generator)
-    masks = torch.zeros(count, canvas, dtype=torch.bool)
+    masks = torch.zeros(count, answer + 1, dtype=torch.bool)
     noisy = answer if known else answer + 1
     for k in range(count):
         way = int(torch.multinomial(shares, 1, generator=generator))
@@ -168,8 +165,4 @@ def corrupt(
         if not bool(row.any()):
             row[int(torch.randint(noisy, (1,), generator=generator))] = True
         masks[k, :noisy] = row
-        if not known:
-            hide = way == 1 or float(torch.rand(1, generator=generator)) < mixture.hidden_tail
-            masks[k, noisy:] = True if hide else mask_uniform(canvas - noisy, rate, generator)
-            masks[k, answer] |= hide and bool(torch.rand(1, generator=generator) < 0.7)
     return masks

@@ -45,29 +45,52 @@ class Denoiser:
         rows that look left only.
         """
         base = self.backbone
-        n = canvas.shape[0]
-        embedded = F.embedding(canvas, base.embedding)  # (N, C, D)
-        mask = self.adapter.mask_embedding.to(device=base.device, dtype=base.dtype)
-        embedded = torch.where(masked[..., None], mask, embedded)
+        n, size = canvas.shape[0], canvas.shape[1] + 1
         anchor = torch.full((n, 1), base.tokenizer.fim_middle, dtype=torch.long, device=base.device)
-        x = torch.cat([F.embedding(anchor, base.embedding), embedded], 1)  # (N, 1 + C, D)
         keys = ~masked if visible is None else visible & ~masked
         keys = F.pad(keys, (1, 0), value=True)  # (N, 1 + C): the anchor is always seen
-        size = keys.shape[1]
-        own_mask = keys[:, None, :] | torch.eye(
-            size, dtype=torch.bool, device=keys.device
-        )  # (N, 1 + C, 1 + C)
+        sees = keys[:, None, :] | torch.eye(size, dtype=torch.bool, device=keys.device)  # (N, 1 + C, 1 + C)
         if causal is not None:
             left = torch.ones(size, size, dtype=torch.bool, device=keys.device).tril()
-            own_mask = torch.where(causal[:, None, None], own_mask & left, own_mask)
-        out, _ = base.forward(
+            sees = torch.where(causal[:, None, None], sees & left, sees)
+        out = self.rows(
             torch.cat([anchor, canvas], 1),
-            context=context,
+            F.pad(masked, (1, 0)),
+            sees,
+            context,
             start=start,
-            causal=False,
-            own_mask=own_mask,
             context_mask=context_mask,
-            adapter=self.adapter,
-            embedded=x,
         )
         return out[:, :-1]
+
+    def rows(
+        self,
+        tokens: Tensor,
+        masked: Tensor,
+        sees: Tensor,
+        context: Cache,
+        *,
+        positions: Tensor | None = None,
+        start: Tensor | int | None = None,
+        context_mask: Tensor | None = None,
+    ) -> Tensor:
+        """Hidden states (N, T, D) of rows of any layout; the output at a position predicts the next one.
+
+        tokens (N, T) ids, the anchor among them; masked (N, T) bool; sees (N, T, T) bool: who attends to
+        whom; positions (N, T) places from the anchor's, when they are not 0 .. T - 1; else as `hidden`.
+        """
+        base = self.backbone
+        mask = self.adapter.mask_embedding.to(device=base.device, dtype=base.dtype)
+        embedded = torch.where(masked[..., None], mask, F.embedding(tokens, base.embedding))  # (N, T, D)
+        out, _ = base.forward(
+            tokens,
+            context=context,
+            start=start,
+            positions=positions,
+            causal=False,
+            own_mask=sees,
+            context_mask=context_mask,
+            adapter=self.adapter,
+            embedded=embedded,
+        )
+        return out

@@ -9,8 +9,8 @@ from __future__ import annotations
 from astral_model.engine import Category
 
 SIZES = (8, 16, 32, 64)
-LONGEST = 64
-"""Tokens of the longest answers the adapter was trained on (62) and the end."""
+LONGEST = 96
+"""Tokens of the longest answers the adapter was trained on (94), the end, and one."""
 
 
 def canvas_size(category: Category, max_tokens: int) -> int:

@@ -22,13 +22,11 @@ from numpy.typing import NDArray
 
 from training.holes import WEIGHTS, CutHole, SourceText, draw_hole
 
-MAX_ANSWER = 62
-"""Longest answer in tokens (a canvas holds 64 with the end token to spare)."""
+MAX_ANSWER = 94
+"""Longest answer in tokens (`astral_model.length.LONGEST` less the end token and one to spare)."""
 MAX_CONTEXT = 448
-BUCKETS: dict[int, float] = {8: 0.24, 16: 0.36, 32: 0.30, 64: 0.10}
-"""Canvas sizes of unknown-length examples, with their shares."""
-KNOWN_LENGTH = 0.2
-"""Share of examples whose canvas ends exactly after the answer, end token given."""
+WINDOW = 1024
+"""Holes that are sorted by length before they are put into batches."""
 
 
 @dataclass(frozen=True)
@@ -72,42 +70,23 @@ class Dataset:
         return np.diff(self._context_at), np.diff(self._answer_at)
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Holes that share a canvas size; ``known[i]``: the end of hole i is given."""
-
-    canvas: int
-    holes: list[int]
-    known: list[bool]
-
-
-def plan(dataset: Dataset, seed: int, epoch: int, contexts: int, longest: int = 1 << 30) -> list[Batch]:
-    """All batches of one epoch, ``contexts`` holes each (fewer at the edges); contexts over ``longest``
-    are left out.
-
-    The canvas size of an unknown-length example is drawn first and kept only if the answer fits, so that the
-    size of a canvas says nothing about the length of the answer but that it fits.
+def plan(
+    dataset: Dataset, seed: int, epoch: int, holes: int, longest: int = 1 << 30
+) -> list[tuple[int, ...]]:
+    """All batches of one epoch, ``holes`` holes each (fewer at the edges); contexts over ``longest`` tokens
+    are left out. Holes of like answers and like contexts stand together, so that little is padding.
     """
     rng = random.Random(f"{seed}/{epoch}")
-    context_lengths, answer_lengths = dataset.lengths()
-    order = list(range(len(dataset)))
+    contexts, answers = dataset.lengths()
+    order = [i for i in range(len(dataset)) if int(contexts[i]) <= longest]
     rng.shuffle(order)
-    sizes, shares = list(BUCKETS), list(BUCKETS.values())
-    batches: list[Batch] = []
-    for window in (order[i : i + 1024] for i in range(0, len(order), 1024)):
-        groups: dict[int, list[tuple[int, bool]]] = defaultdict(list)
-        for hole in window:
-            need = int(answer_lengths[hole]) + 1
-            known = rng.random() < KNOWN_LENGTH
-            size = next(s for s in sizes if s >= need) if known else rng.choices(sizes, shares)[0]
-            if need <= size and int(context_lengths[hole]) <= longest:
-                groups[size].append((hole, known))
-        ready: list[Batch] = []
-        for size, members in groups.items():
-            members.sort(key=lambda m: int(context_lengths[m[0]]))
-            while members:
-                taken, members = members[:contexts], members[contexts:]
-                ready.append(Batch(size, [h for h, _ in taken], [k for _, k in taken]))
+    batches: list[tuple[int, ...]] = []
+    for window in (order[i : i + WINDOW] for i in range(0, len(order), WINDOW)):
+        window.sort(key=lambda i: (int(answers[i]), int(contexts[i])))
+        ready: list[tuple[int, ...]] = []
+        for at in range(0, len(window), 8 * holes):
+            alike = sorted(window[at : at + 8 * holes], key=lambda i: int(contexts[i]))
+            ready += [tuple(alike[i : i + holes]) for i in range(0, len(alike), holes)]
         rng.shuffle(ready)
         batches += ready
     return batches

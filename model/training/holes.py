@@ -18,19 +18,19 @@ from astral_model.healing import heal
 from astral_lsp.context.prompt import build_prompt
 
 WEIGHTS: dict[str, float] = {
-    "argument": 0.08,
-    "rhs": 0.10,
-    "condition": 0.08,
-    "return": 0.08,
-    "call": 0.04,
+    "argument": 0.07,
+    "rhs": 0.09,
+    "condition": 0.07,
+    "return": 0.07,
+    "call": 0.03,
     "comprehension": 0.03,
-    "iterable": 0.03,
-    "operand": 0.05,
+    "iterable": 0.02,
+    "operand": 0.04,
     "rest_of_line": 0.05,
-    "line": 0.22,
-    "block": 0.07,
-    "body": 0.03,
-    "span": 0.14,
+    "line": 0.19,
+    "block": 0.09,
+    "body": 0.04,
+    "span": 0.21,
 }
 """Share of each kind of hole; ``span`` is a random run of characters, often from mid-identifier."""
 
@@ -228,7 +228,7 @@ def _block(
     text: str, start: int, end: int, body: list[ast.stmt], source: SourceText, rng: random.Random
 ) -> tuple[int, int] | None:
     lines = _line_ranges(text, start, end)
-    count = rng.randint(2, 4)
+    count = rng.randint(2, 6)
     if len(lines) < count:
         return None
     first = rng.randrange(len(lines) - count + 1)
@@ -262,7 +262,7 @@ def _rest_of_line(
 def _span(
     text: str, start: int, end: int, body: list[ast.stmt], source: SourceText, rng: random.Random
 ) -> tuple[int, int] | None:
-    length = min(160, 2 + int(rng.expovariate(1 / 40)))
+    length = min(260, 1 + int(rng.expovariate(1 / 50)))
     if end - start <= length:
         return None
     first = rng.randrange(start, end - length)
@@ -297,8 +297,8 @@ def draw_hole(source: SourceText, function: _Function, rng: random.Random) -> Cu
         source.text,
         start,
         end,
-        prefix_chars=int(rng.triangular(150, 1600, 600)),
-        suffix_chars=int(rng.triangular(20, 700, 250)),
+        prefix_chars=int(rng.triangular(120, 1100, 420)),
+        suffix_chars=int(rng.triangular(20, 500, 160)),
     )
     return CutHole(
         kind, prompt.prefix, answer, prompt.suffix, _nodes_inside(source, function, start, end), forced

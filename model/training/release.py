@@ -33,7 +33,7 @@ def smoothed(values: list[float], keep: float = 0.9) -> list[float]:
 
 
 def plot(logs: list[Path], out: Path) -> None:
-    """Training loss of the causal and of the noised rows over loss tokens, as a small picture."""
+    """Training loss of the three kinds of positions over loss tokens, as a small picture."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -42,10 +42,10 @@ def plot(logs: list[Path], out: Path) -> None:
     rows = [row for log in logs for row in csv.reader(log.read_text().splitlines())]
     figure, axes = pyplot.subplots(figsize=(6.4, 3.6), dpi=80)
     tokens = [int(row[1]) for row in rows]
-    for column, name in ((5, "causal rows"), (6, "noised rows")):
-        values = [float(row[column]) for row in rows]
-        axes.plot(tokens, values, alpha=0.2, color=f"C{column - 5}")
-        axes.plot(tokens, smoothed(values), color=f"C{column - 5}", label=name)
+    for color, name in enumerate(("causal view", "lookahead", "noised views")):
+        values = [float(row[6 + color]) for row in rows]
+        axes.plot(tokens, values, alpha=0.15, color=f"C{color}")
+        axes.plot(tokens, smoothed(values), color=f"C{color}", label=name)
     axes.set(xlabel="loss tokens", ylabel="cross-entropy (nats)", ylim=(0, None))
     axes.legend()
     figure.tight_layout()

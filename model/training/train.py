@@ -27,14 +27,15 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from astral_model.adapter import Adapter
 from astral_model.backbone import Backbone, Cache
-from astral_model.corruption import Mixture, corrupt, nearness
+from astral_model.corruption import Mixture
 from astral_model.denoiser import Denoiser
 from torch import Tensor
 
-from training.dataset import Batch, Dataset, plan
+from training.dataset import Dataset, Example, plan
+from training.packing import UNSCORED, Views, pack
 
-NOISINGS = {8: 5, 16: 3, 32: 2, 64: 2}
-"""Rows of one hole by canvas size: the first is causal and trains every prefix, the others are noised."""
+PART_WEIGHTS = (1.0, 0.4, 0.6)
+"""What the mean losses of the causal view, the lookahead queries and the noised views count."""
 
 
 @dataclass(frozen=True)
@@ -44,15 +45,14 @@ class Settings:
     seed: int = 0
     rank: int = 32
     scale: float = 2.0
-    learning_rate: float = 5e-4
-    warmup: int = 10
-    contexts: int = 2
+    learning_rate: float = 3e-4
+    warmup: int = 20
+    holes: int = 4
+    """Holes a batch."""
     batches: int = 4
-    end_weight: float = 1.5
-    tail_weight: float = 0.1
+    """Batches a step."""
     longest_context: int = 260
-    tail_share: float = 0.25
-    average: float = 0.98
+    average: float = 0.99
 
 
 class Model:
@@ -76,96 +76,74 @@ class Model:
         ].contiguous()  # (shortlist, D): a fifth of the vocabulary
         self.place = torch.full((self.backbone.shape.vocab,), -100)
         self.place[shortlist] = torch.arange(len(shortlist))
-        self.end = tokenizer.end
+        self.anchor, self.end = tokenizer.fim_middle, tokenizer.end
 
 
 @dataclass
-class Noised:
-    """Tensors of one batch. N = holes * noisings; rows of one hole are consecutive."""
+class Packed:
+    """The rows of one batch, padded to the longest. M holes, C context, T packed positions."""
 
-    contexts: Tensor  # (M, T)
-    context_mask: Tensor  # (M, T)
-    canvas: Tensor  # (N, C)
-    masked: Tensor  # (N, C)
-    visible: Tensor  # (N, C)
-    weight: Tensor  # (N, C)
-    start: Tensor  # (N,)
-    causal: Tensor  # (N,)
-    counted: Tensor  # (N, C) bool
-
-
-def noise(dataset: Dataset, batch: Batch, end: int, settings: Settings, generator: torch.Generator) -> Noised:
-    """Draw the noisings of every hole of ``batch`` (see `astral_model.corruption`)."""
-    examples = [dataset[i] for i in batch.holes]
-    k, c, m = NOISINGS[batch.canvas], batch.canvas, len(examples)
-    longest = max(len(e.context) for e in examples)
-    contexts = torch.full((m, longest), end)
-    context_mask = torch.zeros(m, longest, dtype=torch.bool)
-    canvas = torch.full((m, k, c), end)
-    masked = torch.zeros(m, k, c, dtype=torch.bool)
-    visible = torch.ones(m, k, c, dtype=torch.bool)
-    weight = torch.zeros(m, k, c)
-    counted = torch.zeros(m, k, c, dtype=torch.bool)
-    causal = torch.zeros(m, k, dtype=torch.bool)
-    causal[:, 0] = True
-    for i, example in enumerate(examples):
-        n = len(example.answer)
-        contexts[i, : len(example.context)] = torch.from_numpy(example.context.astype(np.int64))
-        context_mask[i, : len(example.context)] = True
-        canvas[i, :, :n] = torch.from_numpy(example.answer.astype(np.int64))
-        masked[i, 1:] = corrupt(
-            n,
-            c,
-            batch.known[i],
-            torch.from_numpy(example.roles),
-            [(int(a), int(b)) for a, b in example.spans],
-            k - 1,
-            Mixture(),
-            generator,
-            example.forced,
-        )
-        weight[i, :, : n + 1] = nearness(masked[i])[:, : n + 1]
-        weight[i, :, n] *= settings.end_weight
-        counted[i, 0, example.forced : n + 1] = True
-        counted[i, 1:] = masked[i, 1:]
-        if batch.known[i]:
-            visible[i, :, n + 1 :] = False
-        else:
-            chosen = torch.rand(k, c - n - 1, generator=generator) < settings.tail_share
-            weight[i, :, n + 1 :] = chosen * settings.tail_weight
-    start = context_mask.sum(1).repeat_interleave(k)
-    flat = (m * k, c)
-    rows = (canvas.view(flat), masked.view(flat), visible.view(flat), weight.view(flat))
-    return Noised(contexts, context_mask, *rows, start, causal.view(-1), counted.view(flat))
+    contexts: Tensor  # (M, C)
+    context_mask: Tensor  # (M, C) bool
+    tokens: Tensor  # (M, T)
+    masked: Tensor  # (M, T) bool
+    positions: Tensor  # (M, T)
+    sees: Tensor  # (M, T, T) bool
+    target: Tensor  # (M, T)
+    weight: Tensor  # (M, T)
+    part: Tensor  # (M, T)
 
 
-def loss_of(model: Model, noised: Noised) -> tuple[Tensor, Tensor]:
-    """Mean loss of the causal rows plus weighted mean loss of the noised rows, halved; with it for each of
-    the two how many positions it ran over and the plain mean."""
-    with torch.no_grad():
-        _, cache = model.backbone.forward(noised.contexts)
-    hidden = model.denoiser.hidden(
-        noised.canvas,
-        noised.masked,
-        Cache(cache.keys, cache.values),
-        start=noised.start,
-        context_mask=noised.context_mask,
-        visible=noised.visible,
-        causal=noised.causal,
+def collate(examples: list[Example], anchor: int, end: int, generator: torch.Generator) -> Packed:
+    """Draw the views of every hole (see `training.packing`) and put them side by side."""
+    rows = [pack(e, anchor, end, Views(), Mixture(), generator) for e in examples]
+    m, size, longest = len(rows), max(len(r.tokens) for r in rows), max(len(e.context) for e in examples)
+    out = Packed(
+        torch.full((m, longest), end),
+        torch.zeros(m, longest, dtype=torch.bool),
+        torch.full((m, size), end),
+        torch.zeros(m, size, dtype=torch.bool),
+        torch.zeros(m, size, dtype=torch.long),
+        torch.eye(size, dtype=torch.bool).repeat(m, 1, 1),
+        torch.full((m, size), end),
+        torch.zeros(m, size),
+        torch.full((m, size), UNSCORED),
     )
-    target = model.place[noised.canvas]  # (N, C)
-    counted = noised.counted & (noised.weight > 0) & (target >= 0)
-    left = noised.causal[:, None].expand_as(counted)[counted]
-    weight, target = noised.weight[counted], target[counted]
+    for i, (example, row) in enumerate(zip(examples, rows, strict=True)):
+        context, t = torch.from_numpy(example.context.astype(np.int64)), len(row.tokens)
+        out.contexts[i, : len(context)], out.context_mask[i, : len(context)] = context, True
+        out.sees[i, :t, :t] = row.sees
+        for name in ("tokens", "masked", "positions", "target", "weight", "part"):
+            getattr(out, name)[i, :t] = getattr(row, name)
+    return out
+
+
+def loss_of(model: Model, packed: Packed) -> tuple[Tensor, Tensor]:
+    """Weighted sum of the parts' mean losses, and for each part how many positions it ran over and their
+    summed plain loss: (6,)."""
+    with torch.no_grad():
+        _, cache = model.backbone.forward(packed.contexts)
+    hidden = model.denoiser.rows(
+        packed.tokens,
+        packed.masked,
+        packed.sees,
+        Cache(cache.keys, cache.values),
+        positions=packed.positions,
+        start=packed.context_mask.sum(1),
+        context_mask=packed.context_mask,
+    )
+    place = model.place[packed.target]  # (M, T)
+    counted = (packed.part != UNSCORED) & (place >= 0)
+    part, weight = packed.part[counted], packed.weight[counted]
     logits = F.linear(hidden[counted], model.output).float()  # (positions, shortlist)
-    losses = F.cross_entropy(logits, target, reduction="none")
-    total = torch.zeros(())
-    report = torch.zeros(4)
-    for at, rows in ((0, left), (2, ~left)):
+    losses = F.cross_entropy(logits, place[counted], reduction="none")
+    total, report = torch.zeros(()), torch.zeros(6)
+    for kind, share in enumerate(PART_WEIGHTS):
+        rows = part == kind
         if bool(rows.any()):
-            total = total + 0.5 * (losses[rows] * weight[rows]).sum() / weight[rows].sum()
+            total = total + share * (losses[rows] * weight[rows]).sum() / weight[rows].sum()
             plain = losses.detach()[rows & (weight > 0.1)]
-            report[at], report[at + 1] = len(plain), plain.sum()
+            report[2 * kind], report[2 * kind + 1] = len(plain), plain.sum()
     return total, report
 
 
@@ -174,15 +152,15 @@ class Batches:
 
     def __init__(self, dataset: Dataset, settings: Settings) -> None:
         self._dataset, self._settings = dataset, settings
-        self._epochs: list[list[Batch]] = []
+        self._epochs: list[list[tuple[int, ...]]] = []
 
-    def __getitem__(self, number: int) -> Batch:
+    def __getitem__(self, number: int) -> tuple[int, ...]:
         epoch = 0
         while True:
             if epoch == len(self._epochs):
                 settings = self._settings
                 self._epochs.append(
-                    plan(self._dataset, settings.seed, epoch, settings.contexts, settings.longest_context)
+                    plan(self._dataset, settings.seed, epoch, settings.holes, settings.longest_context)
                 )
             if number < len(self._epochs[epoch]):
                 return self._epochs[epoch][number]
@@ -241,22 +219,23 @@ class Run:
         partial.replace(self.directory / f"{name}.pt")
 
     def update(self, dataset: Dataset, batches: Batches, learning_rate: float) -> list[float]:
-        """One step over `Settings.batches` batches, shared among ranks as they are free. Returns positions
-        and summed loss of the causal rows, then of the noised rows."""
+        """One step over `Settings.batches` batches, shared among ranks as they are free. Returns the report
+        of `loss_of`, summed."""
         total = self.settings.batches
-        report = torch.zeros(4)
+        report = torch.zeros(6)
         while (ticket := self.tickets.add(f"step/{self.step}", 1) - 1) < total:
             number = self.step * total + ticket
             generator = torch.Generator().manual_seed(self.settings.seed * 1_000_003 + number)
-            noised = noise(dataset, batches[number], self.model.end, self.settings, generator)
+            examples = [dataset[i] for i in batches[number]]
+            packed = collate(examples, self.model.anchor, self.model.end, generator)
             self.model.adapter.prepare(self.model.backbone.dtype)
-            loss, found = loss_of(self.model, noised)
+            loss, found = loss_of(self.model, packed)
             (loss / total).backward()  # type: ignore[no-untyped-call]
             report += found
         grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in self.parameters]
         flat = torch.cat([g.flatten() for g in grads] + [report])
         dist.all_reduce(flat)
-        report = flat[-4:].clone()
+        report = flat[-6:].clone()
         at = 0
         for p in self.parameters:
             p.grad = flat[at : at + p.numel()].view_as(p)
@@ -269,7 +248,7 @@ class Run:
         keep = min(self.settings.average, (1 + self.step) / (10 + self.step))
         torch._foreach_lerp_(self.average, [p.detach() for p in self.parameters], 1 - keep)
         self.step += 1
-        self.loss_tokens += int(report[0] + report[2])
+        self.loss_tokens += int(report[::2].sum())
         return [float(x) for x in report]
 
 
@@ -296,11 +275,12 @@ def train(run: Run, dataset: Dataset, options: argparse.Namespace) -> None:
                 learning_rate = rate * max(0.0, 1 - float(shared[1]) / options.decay_minutes)
             else:
                 learning_rate = rate * min(1.0, (run.step + 1) / run.settings.warmup)
-            causal, causal_loss, noised, noised_loss = run.update(dataset, batches, learning_rate)
+            report = run.update(dataset, batches, learning_rate)
             run.seconds = before + time.time() - began
             if run.rank == 0:
-                row = [run.step, run.loss_tokens, round(run.seconds, 1), int(causal), int(noised)]
-                losses = [round(causal_loss / max(1, causal), 4), round(noised_loss / max(1, noised), 4)]
+                counts = [int(count) for count in report[::2]]
+                losses = [round(loss / max(1, n), 4) for loss, n in zip(report[1::2], counts, strict=True)]
+                row = [run.step, run.loss_tokens, round(run.seconds, 1), *counts]
                 log.writerow([*row, *losses, f"{learning_rate:.2e}"])
                 stream.flush()
                 if run.step % 20 == 0:

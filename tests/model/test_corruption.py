@@ -1,5 +1,4 @@
-"""What training masks: expected rates, stratification, structure, and the tail that must not tell the
-length."""
+"""What training masks: expected rates, stratification, structure."""
 
 from __future__ import annotations
 
@@ -86,25 +85,15 @@ def test_every_noising_has_a_mask_and_a_known_end_stays() -> None:
     g = generator()
     roles = torch.full((3,), IDENTIFIER)
     for _ in range(50):
-        masks = corrupt(3, 8, True, roles, [(0, 3)], 4, Mixture(lowest_rate=0.01), g)
+        masks = corrupt(3, True, roles, [(0, 3)], 4, Mixture(lowest_rate=0.01), g)
         assert bool(masks.any(1).all())
         assert not bool(masks[:, 3:].any())
-
-
-def test_the_tail_is_hidden_as_often_as_asked() -> None:
-    g = generator()
-    roles = torch.full((3,), IDENTIFIER)
-    only_uniform = Mixture(1.0, 0.0, 0.0, 0.0, hidden_tail=0.8)
-    hidden = torch.cat(
-        [corrupt(3, 32, False, roles, [], 4, only_uniform, g)[:, 4:].all(1) for _ in range(300)]
-    )
-    assert 0.75 < float(hidden.float().mean()) < 0.86
 
 
 def test_healed_tokens_are_mostly_given() -> None:
     g = generator()
     roles = torch.full((5,), IDENTIFIER)
-    first = torch.cat([corrupt(5, 8, True, roles, [], 4, Mixture(), g, forced=1)[:, 0] for _ in range(300)])
+    first = torch.cat([corrupt(5, True, roles, [], 4, Mixture(), g, forced=1)[:, 0] for _ in range(300)])
     assert float(first.float().mean()) < 0.25
 
 

@@ -10,12 +10,13 @@ import torch.distributed as dist
 from astral_model.adapter import Adapter
 from astral_model.denoiser import Denoiser
 from training.dataset import Dataset
-from training.train import Batches, Model, Run, Settings, loss_of, noise
+from training.packing import CAUSAL, LOOKAHEAD, NOISED, UNSCORED
+from training.train import Batches, Model, Packed, Run, Settings, collate, loss_of
 
 from tests.model.test_training_data import dataset  # noqa: F401
 from tests.model.tiny import tiny_backbone
 
-SETTINGS = Settings(rank=4, contexts=2, batches=2, longest_context=100000, learning_rate=5e-3)
+SETTINGS = Settings(rank=4, holes=2, batches=2, longest_context=100000, learning_rate=5e-3)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -36,7 +37,7 @@ def model() -> Model:
     made.shortlist = torch.arange(made.backbone.shape.vocab)
     made.output = made.backbone.output
     made.place = torch.arange(made.backbone.shape.vocab)
-    made.end = made.backbone.tokenizer.end
+    made.anchor, made.end = made.backbone.tokenizer.fim_middle, made.backbone.tokenizer.end
     return made
 
 
@@ -54,9 +55,9 @@ def test_loss_falls(dataset: Dataset, tmp_path: Path) -> None:  # noqa: F811
     run.tickets = dist.PrefixStore("falls", run.tickets)
     batches = Batches(dataset, SETTINGS)
     found = [run.update(dataset, batches, SETTINGS.learning_rate) for _ in range(30)]
-    means = [(f[1] + f[3]) / (f[0] + f[2]) for f in found]
+    means = [sum(f[1::2]) / sum(f[::2]) for f in found]
     assert sum(means[-8:]) / 8 < sum(means[:4]) / 4 - 0.5
-    assert run.loss_tokens == sum(f[0] + f[2] for f in found)
+    assert run.loss_tokens == sum(sum(f[::2]) for f in found)
 
 
 def test_a_resumed_run_is_the_same_run(dataset: Dataset, tmp_path: Path) -> None:  # noqa: F811
@@ -70,44 +71,60 @@ def test_a_resumed_run_is_the_same_run(dataset: Dataset, tmp_path: Path) -> None
         assert torch.allclose(a, b, atol=1e-6)
 
 
-def test_losses_run_over_masked_or_causal_positions_only(dataset: Dataset) -> None:  # noqa: F811
+def packed_of(data: Dataset, made: Model, holes: int = 2) -> Packed:
+    batches = Batches(data, SETTINGS)
+    batch = next(b for b in (batches[i] for i in range(50)) if len(b) == holes)
+    generator = torch.Generator().manual_seed(0)
+    return collate([data[i] for i in batch], made.anchor, made.end, generator)
+
+
+def test_losses_run_over_every_part_and_are_counted(dataset: Dataset) -> None:  # noqa: F811
     made = model()
-    batch = Batches(dataset, SETTINGS)[0]
-    noised = noise(dataset, batch, made.end, SETTINGS, torch.Generator().manual_seed(0))
-    rows = noised.counted & ~noised.causal[:, None]
-    assert not bool((rows & ~noised.masked).any())
-    assert not bool(noised.masked[noised.causal].any())
-    assert bool((noised.weight[noised.counted] >= 0).all())
+    packed = packed_of(dataset, made)
     made.adapter.prepare(made.backbone.dtype)
-    loss, report = loss_of(made, noised)
+    loss, report = loss_of(made, packed)
     assert torch.isfinite(loss)
-    assert int(report[0]) == int((noised.counted & noised.causal[:, None] & (noised.weight > 0.1)).sum())
+    for at, part in enumerate((CAUSAL, LOOKAHEAD, NOISED)):
+        assert int(report[2 * at]) == int(((packed.part == part) & (packed.weight > 0.1)).sum()) > 0
 
 
 def test_a_batch_alone_gives_the_loss_it_gives_in_company(dataset: Dataset) -> None:  # noqa: F811
     """Packing two holes into one batch changes nothing for either."""
-    from dataclasses import replace
-
     made = model()
     made.adapter.prepare(made.backbone.dtype)
-    batch = next(b for b in (Batches(dataset, SETTINGS)[i] for i in range(50)) if len(b.holes) == 2)
-    noised = noise(dataset, batch, made.end, SETTINGS, torch.Generator().manual_seed(0))
-    rows = len(noised.canvas) // 2
-    counts, sums = [], []
-    for part in (slice(0, rows), slice(rows, None)):
-        which = slice(0, 1) if part.start == 0 else slice(1, 2)
-        alone = replace(
-            noised,
-            contexts=noised.contexts[which],
-            context_mask=noised.context_mask[which],
-            **{
-                name: getattr(noised, name)[part]
-                for name in ("canvas", "masked", "visible", "weight", "start", "causal", "counted")
-            },
+    packed = packed_of(dataset, made)
+    parts = []
+    for hole in range(2):
+        alone = Packed(**{name: value[hole : hole + 1] for name, value in vars(packed).items()})
+        parts.append(loss_of(made, alone)[1])
+    _, together = loss_of(made, packed)
+    assert torch.allclose(sum(parts), together, rtol=1e-4)
+
+
+def test_views_side_by_side_are_the_views_alone(dataset: Dataset) -> None:  # noqa: F811
+    """Every position of a packed row answers as it does when only what it sees is computed."""
+    made = model()
+    for factor in made.adapter.factors.values():
+        torch.nn.init.normal_(factor, std=0.2)
+    made.adapter.prepare(made.backbone.dtype)
+    packed = packed_of(dataset, made)
+    with torch.no_grad():
+        _, context = made.backbone.forward(packed.contexts)
+        where = dict(start=packed.context_mask.sum(1), context_mask=packed.context_mask)
+        whole = made.denoiser.rows(
+            packed.tokens, packed.masked, packed.sees, context, positions=packed.positions, **where
         )
-        _, report = loss_of(made, alone)
-        counts.append(report[0] + report[2])
-        sums.append(report[1] + report[3])
-    _, together = loss_of(made, noised)
-    assert float(sum(counts)) == float(together[0] + together[2])
-    assert float(sum(sums)) == pytest.approx(float(together[1] + together[3]), rel=1e-4)
+        scored = (packed.part[0] != UNSCORED).nonzero().flatten().tolist()
+        for at in scored[:: max(1, len(scored) // 12)]:
+            needed = packed.sees[0, at].nonzero().flatten()
+            one = made.denoiser.rows(
+                packed.tokens[:1, needed],
+                packed.masked[:1, needed],
+                packed.sees[:1][:, needed][:, :, needed],
+                made.backbone.forward(packed.contexts[:1])[1],
+                positions=packed.positions[:1, needed],
+                start=packed.context_mask[:1].sum(1),
+                context_mask=packed.context_mask[:1],
+            )
+            place = needed.tolist().index(at)
+            assert torch.allclose(one[0, place], whole[0, at], atol=1e-4)
