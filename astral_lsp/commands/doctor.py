@@ -182,10 +182,10 @@ async def _oracles(root: Path, settings: Settings) -> list[Check]:
 
 async def _mypy(session: Session) -> Check:
     problem = await session.open_types()
-    if problem:
-        return Check("mypy", "warning", problem, "types verdicts will be unavailable")
+    if problem is not None:
+        return Check("mypy", "warning", problem.detail, "types verdicts will be unavailable")
     about = session.types.about
-    config = about.get("config") or "no configuration file"
+    config = about.get("config_file") or "no configuration file"
     return Check("mypy", "ok", f"mypy {about.get('mypy', '?')} · {config}")
 
 

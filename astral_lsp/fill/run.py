@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
-from astral_lsp.context.environment import Environment
+from astral_lsp.context.environment import Environment, environment
 from astral_lsp.fill.document import Document
 from astral_lsp.fill.rank import best_first, is_verified, refused
 from astral_lsp.fill.report import FillOptions, FillReport
@@ -17,7 +17,7 @@ from astral_lsp.holes.find import find_holes
 from astral_lsp.holes.model import Hole, Span
 from astral_lsp.report import Fill, Finding, Verdict, Verdicts, not_run
 from astral_lsp.workers.process import WorkerFailure
-from astral_lsp.workers.protocol import Candidate, ModelInfo, Proposed, Repair
+from astral_lsp.workers.protocol import Candidate, HoleTypes, ModelInfo, Proposed, Repair
 from astral_lsp.workers.protocol import Propose as ProposeParams
 
 T = TypeVar("T")
@@ -28,6 +28,11 @@ MIN_REPAIR_SECONDS = 0.5
 """Less time than this is kept for ranking and for the way back to the editor."""
 PROPOSE_SHARE = 0.75
 """Part of the budget that drawing may use; the rest is for verification and repair."""
+ANALYSE_SHARE = 0.4
+"""Part of the budget that σ and Γ may take when mypy has to build first; a warm answer takes milliseconds."""
+LATE_SECONDS = 0.5
+"""What the model or an oracle may take beyond the budget to say what it has."""
+NO_TIME = "no time was left"
 
 
 class Services(Protocol):
@@ -137,19 +142,23 @@ class _Run:
 
     async def execute(self) -> FillReport:
         info: ModelInfo | None = None
-        environment = Environment(None, None, (), complete=False)
+        # mypy builds while the weights load
+        analysis = asyncio.ensure_future(self.services.environment(self.document, self.hole, self.holes))
         try:
             info = await self.services.start_model(self.on_progress)
             self._choose_engine(info)
         except WorkerFailure as failure:
             self.messages.append(failure.message)
+        except asyncio.CancelledError:
+            analysis.cancel()
+            raise
         began = time.monotonic()
         self.deadline = began + self.options.budget_s
-        environment = await self._timed("analyse", self._environment())
+        known = await self._timed("analyse", self._environment(analysis))
         if info is not None:
-            await self._draw_and_verify(environment)
+            await self._draw_and_verify(known)
         self.elapsed["total"] = (time.monotonic() - began) * 1e3
-        return self._report(environment, info)
+        return self._report(known, info)
 
     def _choose_engine(self, info: ModelInfo) -> None:
         """Without an adapter for this base only the base itself can draw; the report says so."""
@@ -158,9 +167,14 @@ class _Run:
             self.options = msgspec.structs.replace(self.options, engine="ar")
             self.messages.append(f"no adapter is loaded for this base: the engine is ar, not {asked}")
 
-    async def _environment(self) -> Environment:
+    async def _environment(self, analysis: Awaitable[Environment]) -> Environment:
         self.on_progress("reading σ and Γ", None)
-        return await self.services.environment(self.document, self.hole, self.holes)
+        known = await self._within(analysis, self.options.budget_s * ANALYSE_SHARE)
+        if known is not None:
+            return known
+        why = "cancelled" if self.stop.is_set() else "mypy is still reading the program"
+        nothing = HoleTypes(None, [], f"{why}; σ and Γ are from syntax alone")
+        return environment(self.document.text, self.hole, nothing)
 
     async def _draw_and_verify(self, environment: Environment) -> None:
         params = await self.services.prepare(self.document, self.hole, self.holes, environment, self.options)
@@ -196,18 +210,38 @@ class _Run:
         watch = asyncio.ensure_future(_first_of(self.stop, self.enough, halt))
         try:
             if isinstance(params, Repair):
-                proposed = await self.services.repair(params, queue.put_nowait, halt)
+                work = self.services.repair(params, queue.put_nowait, halt)
             else:
                 self.on_progress("unmasking", None)
-                proposed = await self.services.propose(params, queue.put_nowait, halt)
-            self.evaluations += proposed.evaluations
-            for candidate in proposed.candidates:
-                queue.put_nowait(candidate)
+                work = self.services.propose(params, queue.put_nowait, halt)
+            proposed = await self._until_late(work, halt)
+            if proposed is not None:
+                self.evaluations += proposed.evaluations
+                for candidate in proposed.candidates:
+                    queue.put_nowait(candidate)
         except WorkerFailure as failure:
             self.messages.append(failure.message)
         finally:
             watch.cancel()
             queue.put_nowait(None)
+
+    async def _until_late(self, work: Awaitable[Proposed], halt: asyncio.Event) -> Proposed | None:
+        """What the model has drawn; None when it has not stopped in time.
+
+        The call then goes on without us: the session ends a worker that has hung, and only that.
+        """
+        task = asyncio.ensure_future(work)
+        try:
+            await asyncio.wait({task}, timeout=max(0.0, self._left()) + LATE_SECONDS)
+        except asyncio.CancelledError:
+            task.cancel()
+            raise
+        if task.done():
+            return task.result()
+        halt.set()
+        _LEFT_ALONE.add(task)
+        task.add_done_callback(_forget)
+        return None
 
     async def _judge(self, batch: list[Candidate]) -> None:
         fresh = self._take(batch)
@@ -251,23 +285,35 @@ class _Run:
             return {}
         if not self.options.check_types:
             return dict.fromkeys(texts, not_run("type checking is switched off"))
-        if self.stop.is_set():
-            return dict.fromkeys(texts, not_run("cancelled"))
-        verdicts = await self.services.check_types(
-            self.document, self.hole, texts, self.holes, confirm=confirm, budget_s=max(0.2, self._left())
+        return await self._ask(
+            texts,
+            lambda seconds: self.services.check_types(
+                self.document, self.hole, texts, self.holes, confirm=confirm, budget_s=seconds
+            ),
         )
-        return dict(zip(texts, verdicts, strict=True))
 
     async def _tests(self, texts: list[str]) -> dict[str, Verdict]:
         if not texts:
             return {}
         if not self.options.run_tests:
             return dict.fromkeys(texts, not_run("tests are switched off"))
-        if self.stop.is_set():
-            return dict.fromkeys(texts, not_run("cancelled"))
-        verdicts = await self.services.run_tests(
-            self.document, self.hole, texts, self.holes, budget_s=max(0.2, self._left())
+        return await self._ask(
+            texts,
+            lambda seconds: self.services.run_tests(
+                self.document, self.hole, texts, self.holes, budget_s=seconds
+            ),
         )
+
+    async def _ask(
+        self, texts: list[str], oracle: Callable[[float], Awaitable[list[Verdict]]]
+    ) -> dict[str, Verdict]:
+        """The oracle's verdicts; it is told how many seconds are left, and left behind when it takes more."""
+        left = self._left()
+        verdicts = None
+        if left > 0 and not self.stop.is_set():
+            verdicts = await self._within(oracle(left), left + LATE_SECONDS)
+        if verdicts is None:
+            return dict.fromkeys(texts, not_run("cancelled" if self.stop.is_set() else NO_TIME))
         return dict(zip(texts, verdicts, strict=True))
 
     def _keep(self, text: str, score: float, verdicts: Verdicts) -> None:
@@ -313,11 +359,14 @@ class _Run:
 
     async def _confirm(self) -> None:
         """The winner's types are checked once more by an update of the whole program (tier 3, exact)."""
-        while self.options.check_types and not self.stop.is_set():
+        while self.options.check_types:
             best = next(iter(best_first(self.judged.values())), None)
             if best is None or best.verdicts.types.status != "passed":
                 return
             verdict = (await self._types([best.text], confirm=True))[best.text]
+            if verdict.status == "not_run":  # mypy did pass it, in its function
+                detail = f"checked in its function only: {verdict.detail}"
+                verdict = msgspec.structs.replace(best.verdicts.types, detail=detail)
             verdicts = Verdicts(best.verdicts.syntax, verdict, best.verdicts.tests)
             self._keep(best.text, best.score, verdicts)
             if verdict.status != "failed":
@@ -344,6 +393,17 @@ class _Run:
     def _left(self) -> float:
         return self.deadline - time.monotonic()
 
+    async def _within(self, work: Awaitable[T], seconds: float) -> T | None:
+        """What ``work`` gives, None when it takes more than ``seconds`` or the run is stopped meanwhile."""
+        task = asyncio.ensure_future(work)
+        stopped = asyncio.ensure_future(self.stop.wait())
+        try:
+            await asyncio.wait({task, stopped}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            return task.result() if task.done() else None
+        finally:
+            stopped.cancel()
+            task.cancel()
+
     async def _timed(self, stage: str, work: Awaitable[T]) -> T:
         began = time.monotonic()
         try:
@@ -365,6 +425,16 @@ def _remask(fill: Fill) -> list[Span]:
     )
     spans = [finding.span for finding in findings if finding.span is not None]
     return spans or [Span(0, len(fill.text))]
+
+
+_LEFT_ALONE: set[asyncio.Future[Proposed]] = set()
+"""Calls that were late: the event loop itself holds them by a weak reference only."""
+
+
+def _forget(task: asyncio.Future[Proposed]) -> None:
+    _LEFT_ALONE.discard(task)
+    if not task.cancelled():
+        task.exception()  # nobody else will look at it
 
 
 async def _next_batch(queue: asyncio.Queue[Candidate | None]) -> tuple[list[Candidate], bool]:

@@ -15,6 +15,7 @@ from astral_lsp.context.environment import environment as merge_environment
 from astral_lsp.context.related import Repository
 from astral_lsp.fill.document import Document
 from astral_lsp.fill.models import Models
+from astral_lsp.fill.opening import Opening
 from astral_lsp.fill.report import FillOptions
 from astral_lsp.fill.run import OnProgress
 from astral_lsp.holes.find import find_holes
@@ -41,11 +42,8 @@ class Session:
         self.on_status: Callable[[str], None] = lambda _status: None
         self._models = models or Models()
         self.model = self._models.borrow(settings.model)
-        self.types, self.tests = TypesOracle(), TestsOracle()
+        self._new_oracles()
         self.repository = Repository([root])
-        self._opening = asyncio.Lock()
-        self._types_problem: str | None = None
-        self._tests_open = False
 
     # --- life ---------------------------------------------------------------------------------------------
 
@@ -67,8 +65,7 @@ class Session:
             self.trusted,
         ):
             await asyncio.gather(self.types.close(), self.tests.close())
-            self.types, self.tests = TypesOracle(), TestsOracle()
-            self._types_problem, self._tests_open = None, False
+            self._new_oracles()
 
     async def unload_idle(self) -> bool:
         """End the model worker when nothing has used it for the time of the settings; True when it did."""
@@ -117,8 +114,8 @@ class Session:
         if not self.settings.verify.types.enabled:
             return [merge_environment(text, hole) for hole in holes]
         problem = await self.open_types()
-        if problem:
-            return [merge_environment(text, hole, HoleTypes(None, [], problem)) for hole in holes]
+        if problem is not None:
+            return [merge_environment(text, hole, HoleTypes(None, [], problem.detail)) for hole in holes]
         known = everything if everything is not None else find_holes(text)
         analysed = await self.types.analyse(
             document.path,
@@ -192,8 +189,8 @@ class Session:
         """Ask mypy; every failure is a verdict."""
         if not self.settings.verify.types.enabled:
             return [not_run("type checking is switched off") for _ in fills]
-        if problem := await self.open_types():
-            return [unavailable(problem) for _ in fills]
+        if (problem := await self.open_types()) is not None:
+            return [problem for _ in fills]
         budget_ms = min(budget_s * 1e3, self.settings.verify.types.budget_ms)
         others = [other.span for other in holes]
         return await self.types.check(
@@ -218,33 +215,35 @@ class Session:
             budget_ms=budget_s * 1e3,
         )
 
-    async def open_types(self) -> str:
-        """Open the types oracle; '' when it is open, else one sentence on why not."""
-        async with self._opening:
-            if self._types_problem is None:
-                try:
-                    python = find_interpreter(self.root, self.settings.interpreter)
-                except NoInterpreter as error:
-                    self._types_problem = str(error)
-                else:
-                    self._types_problem = await self.types.open(str(self.root), python, self.trusted)
-            return self._types_problem
+    async def open_types(self) -> Verdict | None:
+        """Open the types oracle; None when it is open, else the verdict that every fill gets."""
+        return await self._open(self._types_opening)
 
     async def open_tests(self) -> Verdict | None:
         """Open the tests oracle; None when it is open, else the verdict that every fill gets."""
-        async with self._opening:
-            if not self._tests_open:
-                try:
-                    python = find_interpreter(self.root, self.settings.interpreter)
-                except NoInterpreter as error:
-                    return unavailable(str(error))
-                answer = await self.tests.open(
-                    self.root, python, self.settings.verify.tests.sandbox, self.trusted
-                )
-                if isinstance(answer, Verdict):
-                    return answer
-                self._tests_open = True
-            return None
+        return await self._open(self._tests_opening)
+
+    async def _open(self, opening: Opening) -> Verdict | None:
+        # asked each time: an environment that was made meanwhile is the project's from now on
+        try:
+            python = find_interpreter(self.root, self.settings.interpreter)
+        except NoInterpreter as error:
+            return unavailable(str(error))
+        return await opening.problem(python)
+
+    def _new_oracles(self) -> None:
+        self.types, self.tests = TypesOracle(), TestsOracle()
+        self._types_opening, self._tests_opening = Opening(self._attempt_types), Opening(self._attempt_tests)
+
+    async def _attempt_types(self, python: str) -> Verdict | None:
+        await self.types.close()  # one build a process: another interpreter needs another
+        problem = await self.types.open(str(self.root), python, self.trusted)
+        return unavailable(problem) if problem else None
+
+    async def _attempt_tests(self, python: str) -> Verdict | None:
+        sandbox = self.settings.verify.tests.sandbox
+        answer = await self.tests.open(self.root, python, sandbox, self.trusted)
+        return answer if isinstance(answer, Verdict) else None
 
 
 def _distinct(holes: list[Hole]) -> list[Hole]:

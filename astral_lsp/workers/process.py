@@ -200,7 +200,12 @@ class WorkerProcess:
         self._process = process
         self.generation += 1
         self._keep(self._read_stderr(process))
-        await self._await_ready(process)
+        try:
+            await self._await_ready(process)
+        except asyncio.CancelledError:  # half started, it would never be read from
+            self._process = None
+            self._signal(process, signal.SIGTERM)
+            raise
         self._keep(self._read_messages(process))
 
     async def _await_ready(self, process: asyncio.subprocess.Process) -> None:

@@ -32,12 +32,17 @@ class Scripted:
         delay: float = 0.0,
         start_failure: WorkerFailure | None = None,
         adapter: str = "scripted",
+        slow: dict[str, float] | None = None,
     ) -> None:
+        """``slow``: seconds that ``environment``, ``types`` or ``tests`` takes, whatever its budget."""
+        self.slow = slow or {}
         self.drawn, self.repaired = drawn, list(repaired or [])
         self.syntax, self.types = syntax or {}, types or {}
         self.tests, self.confirmed = tests or {}, confirmed or {}
         self.delay, self.start_failure = delay, start_failure
         self.adapter = adapter
+        self.deaf = False
+        """The model does not look whether it is to stop."""
         self.repairs: list[Repair] = []
         self.tested: list[str] = []
 
@@ -47,7 +52,8 @@ class Scripted:
         return ModelInfo("scripted", "0" * 64, self.adapter, "cpu", "float32", 0.0)
 
     async def environment(self, document: Document, hole: Hole, holes: list[Hole]) -> Environment:
-        return Environment(None, None, ())
+        await asyncio.sleep(self.slow.get("environment", 0.0))
+        return Environment("int", "mypy", ())
 
     async def prepare(
         self,
@@ -81,7 +87,7 @@ class Scripted:
         for text, score in script:
             if self.delay:
                 await asyncio.sleep(self.delay)
-            if stop.is_set():
+            if stop.is_set() and not self.deaf:
                 break
             sent.append(Candidate(text, score))
             on_candidate(sent[-1])
@@ -103,6 +109,7 @@ class Scripted:
         confirm: bool = False,
         budget_s: float,
     ) -> list[Verdict]:
+        await asyncio.sleep(self.slow.get("types", 0.0))
         table = {**self.types, **self.confirmed} if confirm else self.types
         return [table.get(fill, OK) for fill in fills]
 
@@ -110,6 +117,7 @@ class Scripted:
         self, document: Document, hole: Hole, fills: list[str], holes: list[Hole], *, budget_s: float
     ) -> list[Verdict]:
         self.tested += fills
+        await asyncio.sleep(self.slow.get("tests", 0.0))
         return [self.tests.get(fill, not_run("no test reaches this hole", applies=False)) for fill in fills]
 
 

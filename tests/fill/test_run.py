@@ -165,3 +165,56 @@ async def test_drafts_that_come_to_the_same_fill_are_one_with_the_better_score()
     services.finish = lambda document, hole, candidate, holes: candidate.strip()  # type: ignore[method-assign]
     report = await fill(services)
     assert [(entry.text, entry.score) for entry in report.ranked] == [("xs", -0.1)]
+
+
+# --- the budget ---------------------------------------------------------------------------------------------
+
+
+async def timed(services: Scripted, budget_s: float, stop: asyncio.Event | None = None) -> FillReport:
+    """Fill within ``budget_s`` and the tolerance that the report allows itself."""
+    hole = find_holes(TEXT)[0]
+    began = asyncio.get_running_loop().time()
+    report = await fill_hole(
+        services, Document("m.py", TEXT), hole, FillOptions(budget_s=budget_s), stop=stop
+    )
+    assert asyncio.get_running_loop().time() - began < budget_s + 1.0
+    return report
+
+
+async def test_sigma_is_from_syntax_when_mypy_is_still_building() -> None:
+    report = await timed(Scripted([("sum(xs)", -0.1)], slow={"environment": 30.0}), 0.5)
+    assert report.expected_type == "int"
+    assert report.environment.source == "syntax"
+    assert "still reading the program" in report.environment.note
+    assert report.fills[0].text == "sum(xs)"
+
+
+@pytest.mark.parametrize("oracle", ["types", "tests"])
+async def test_an_oracle_that_takes_too_long_costs_its_verdict_and_no_more(oracle: str) -> None:
+    report = await timed(Scripted([("sum(xs)", -0.1)], slow={oracle: 30.0}), 0.5)
+    (entry,) = report.fills
+    verdict = getattr(entry.verdicts, oracle)
+    assert (verdict.status, verdict.detail) == ("not_run", "no time was left")
+    assert not entry.verified
+
+
+async def test_a_model_that_does_not_end_gives_what_it_has_drawn() -> None:
+    services = Scripted([(f"f{n}", -float(n)) for n in range(100)], delay=0.1)
+    services.deaf = True
+    report = await timed(services, 0.5)
+    assert report.ranked[0].text == "f0"
+
+
+async def test_stop_does_not_wait_for_an_oracle() -> None:
+    stop = asyncio.Event()
+    asyncio.get_running_loop().call_later(0.2, stop.set)
+    report = await timed(Scripted([("sum(xs)", -0.1)], slow={"tests": 30.0}), 0.5, stop)
+    assert report.fills[0].verdicts.tests == not_run("cancelled")
+
+
+async def test_types_that_passed_stand_when_there_is_no_time_to_confirm_them() -> None:
+    script = [("a", -0.1)]
+    services = Scripted(script, confirmed={"a": not_run("out of time")})
+    (entry,) = (await fill(services)).fills
+    assert entry.verified
+    assert entry.verdicts.types == Verdict("passed", "checked in its function only: out of time")

@@ -70,6 +70,16 @@ async def test_cancelling_the_task_cancels_the_call(echo: WorkerProcess) -> None
     assert (await echo.call(ask("after"))).verdicts[0].detail == "after"
 
 
+async def test_a_call_cancelled_while_the_worker_starts_leaves_none_half_started(echo: WorkerProcess) -> None:
+    task = asyncio.ensure_future(echo.call(ask("early")))
+    while echo.pid is None:
+        await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (await echo.call(ask("after"), timeout=10)).verdicts[0].detail == "after"
+
+
 async def test_death_fails_the_call_and_the_next_call_restarts(echo: WorkerProcess) -> None:
     with pytest.raises(WorkerFailure, match=r"exit code 3: last words") as caught:
         await echo.call(ask("die"))
