@@ -22,6 +22,8 @@ from astral_lsp.workers.protocol import Propose as ProposeParams
 
 T = TypeVar("T")
 OnProgress = Callable[[str, "float | None"], None]
+OnJudged = Callable[[FillReport], None]
+"""Called with everything judged so far, each time that it is more; the winner is not confirmed yet."""
 
 REPAIR_ROUNDS = 3
 MIN_REPAIR_SECONDS = 0.5
@@ -97,6 +99,7 @@ async def fill_hole(
     on_progress: OnProgress | None = None,
     stop: asyncio.Event | None = None,
     holes: list[Hole] | None = None,
+    on_judged: OnJudged | None = None,
 ) -> FillReport:
     """Fill ``hole``, one of the ``holes`` of ``document`` (found when not given).
 
@@ -112,6 +115,7 @@ async def fill_hole(
         options or FillOptions(),
         on_progress or (lambda _text, _fraction: None),
         stop or asyncio.Event(),
+        on_judged or (lambda _report: None),
     )
     return await run.execute()
 
@@ -128,10 +132,13 @@ class _Run:
         options: FillOptions,
         on_progress: OnProgress,
         stop: asyncio.Event,
+        on_judged: OnJudged,
     ) -> None:
         self.services, self.document, self.hole, self.options = services, document, hole, options
         self.holes = [other for other in holes if other.span != hole.span]
-        self.on_progress, self.stop = on_progress, stop
+        self.on_progress, self.stop, self.on_judged = on_progress, stop, on_judged
+        self.info: ModelInfo | None = None
+        self.environment = Environment(None, None, (), complete=False)
         self.enough = asyncio.Event()
         self.judged: dict[str, Fill] = {}
         self.finished: dict[str, str] = {}
@@ -141,12 +148,11 @@ class _Run:
         self.deadline = 0.0
 
     async def execute(self) -> FillReport:
-        info: ModelInfo | None = None
         # mypy builds while the weights load
         analysis = asyncio.ensure_future(self.services.environment(self.document, self.hole, self.holes))
         try:
-            info = await self.services.start_model(self.on_progress)
-            self._choose_engine(info)
+            self.info = await self.services.start_model(self.on_progress)
+            self._choose_engine(self.info)
         except WorkerFailure as failure:
             self.messages.append(failure.message)
         except asyncio.CancelledError:
@@ -154,11 +160,11 @@ class _Run:
             raise
         began = time.monotonic()
         self.deadline = began + self.options.budget_s
-        known = await self._timed("analyse", self._environment(analysis))
-        if info is not None:
-            await self._draw_and_verify(known)
+        self.environment = await self._timed("analyse", self._environment_of(analysis))
+        if self.info is not None:
+            await self._draw_and_verify(self.environment)
         self.elapsed["total"] = (time.monotonic() - began) * 1e3
-        return self._report(known, info)
+        return self._report()
 
     def _choose_engine(self, info: ModelInfo) -> None:
         """Without an adapter for this base only the base itself can draw; the report says so."""
@@ -167,7 +173,7 @@ class _Run:
             self.options = msgspec.structs.replace(self.options, engine="ar")
             self.messages.append(f"no adapter is loaded for this base: the engine is ar, not {asked}")
 
-    async def _environment(self, analysis: Awaitable[Environment]) -> Environment:
+    async def _environment_of(self, analysis: Awaitable[Environment]) -> Environment:
         self.on_progress("reading σ and Γ", None)
         known = await self._within(analysis, self.options.budget_s * ANALYSE_SHARE)
         if known is not None:
@@ -258,6 +264,7 @@ class _Run:
             verdicts = Verdicts(syntax[text], types.get(text, blocked), tests.get(text, blocked))
             self._keep(text, score, verdicts)
         self.elapsed["verify"] = self.elapsed.get("verify", 0.0) + (time.monotonic() - began) * 1e3
+        self.on_judged(self._report())
 
     def _take(self, batch: list[Candidate]) -> dict[str, float]:
         """Fills of ``batch`` that nobody has judged yet, with their scores; what was judged before gets the
@@ -321,7 +328,8 @@ class _Run:
             verdicts, types_required=self.options.check_types, tests_required=self.options.run_tests
         )
         self.judged[text] = Fill(text, score, verified, verdicts)
-        self.on_progress(f"{len(self.judged)} judged", None)
+        passed = sum(fill.verified for fill in self.judged.values())
+        self.on_progress(f"{len(self.judged)} judged, {passed} verified", None)
         if verified and verdicts.tests.status == "passed":
             self.enough.set()  # it passed everything that there is: waiting would only cost time
 
@@ -374,7 +382,8 @@ class _Run:
 
     # --- report -------------------------------------------------------------------------------------------
 
-    def _report(self, environment: Environment, info: ModelInfo | None) -> FillReport:
+    def _report(self) -> FillReport:
+        info, environment = self.info, self.environment
         ranked = best_first(self.judged.values())
         return FillReport(
             hole=self.hole,

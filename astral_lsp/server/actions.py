@@ -93,7 +93,8 @@ class _Lister:
         for candidate in fills:
             action = self._candidate(hole, candidate, kind, stale=not fresh)
             action.diagnostics = diagnostics
-            if fresh and candidate.verified and not preferred and self.ls.client.preferred:
+            settled = fresh and known is not None and known.over  # an editor may apply it without asking
+            if settled and candidate.verified and not preferred and self.ls.client.preferred:
                 action.is_preferred = preferred = True
             yield action
         if not fresh or not fills:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from astral_lsp.server.state import AstralServer
 
 DOCTOR_SECONDS = 60.0
+FILLS = "astral/fills"
 
 
 class Where(msgspec.Struct, rename="camel"):
@@ -43,6 +44,8 @@ class Where(msgspec.Struct, rename="camel"):
     apply: bool = True
     """Insert the best fill; false only returns the fills."""
     again: bool = False
+    partial: str = ""
+    """The person's editor wants ``astral/fills`` under this name while more are drawn."""
     show: bool = True
     root: str = ""
 
@@ -126,8 +129,14 @@ async def fill_hole(ls: AstralServer, params: types.ExecuteCommandParams) -> dic
     known = ls.known(document).fills_of(document, hole.span) if again else None
     seen = {f.text for f in known.fills} if known is not None else set()
     wanted = target(document, hole, "best")
+
+    def on_judged(so_far: KnownFills) -> None:
+        if where.partial and ls.documents.get(document.uri) is document:
+            found = fills_json(ls, document, _present(ls, wanted, hole), so_far)
+            ls.protocol.notify(FILLS, found | {"partial": where.partial})
+
     try:
-        entry = await fill(ls, document, hole, again=again, token=params.work_done_token)
+        entry = await fill(ls, document, hole, again=again, token=params.work_done_token, on_judged=on_judged)
         applied = await _insert(ls, wanted, best(entry, seen)) if where.apply else None
     except RequestError as error:
         _warn(ls, error, quiet=not where.apply)
@@ -173,11 +182,16 @@ def fills_json(ls: AstralServer, document: OpenDocument, hole: Hole, entry: Know
         "adapter": report.adapter,
         "message": report.message,
         "elapsedMs": report.elapsed_ms,
-        "fills": [_fill_json(document, hole, candidate) for candidate in entry.fills],
+        "fills": [_fill_json(document, hole, entry, candidate) for candidate in entry.fills],
     }
 
 
-def _fill_json(document: OpenDocument, hole: Hole, candidate: Fill) -> dict[str, Any]:
+def _fill_json(document: OpenDocument, hole: Hole, entry: KnownFills, candidate: Fill) -> dict[str, Any]:
+    # the hole as it was in the text that was judged: what was typed since is followed when one is picked
+    start, end = entry.origin.start, entry.origin.end
+    version = document.version if entry.is_fresh(document) else entry.version
+    argument = Target(document.uri, version, start, end, entry.text, "candidate", candidate.text)
+    argument.selection = hole.marker == "selection"
     return {
         "text": candidate.text,
         "title": titles.fill_title(candidate),
@@ -187,7 +201,7 @@ def _fill_json(document: OpenDocument, hole: Hole, candidate: Fill) -> dict[str,
         "verified": candidate.verified,
         "refused": titles.refused(candidate),
         "verdicts": msgspec.to_builtins(candidate.verdicts),
-        "argument": msgspec.to_builtins(target(document, hole, "candidate", candidate.text)),
+        "argument": msgspec.to_builtins(argument),
     }
 
 

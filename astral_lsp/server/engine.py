@@ -15,6 +15,8 @@ from astral_lsp.holes.model import Hole
 
 OnProgress = Callable[[str, "float | None"], None]
 """Called with one line for people and a fraction in [0, 1], None when unknown."""
+OnJudged = Callable[[FillReport], None]
+"""Called with everything judged so far, each time that it is more."""
 
 
 class Engine(Protocol):
@@ -40,6 +42,7 @@ class Engine(Protocol):
         on_progress: OnProgress,
         stop: asyncio.Event,
         holes: list[Hole],
+        on_judged: OnJudged,
     ) -> FillReport:
         """Fill one hole; setting ``stop`` asks for the best so far, cancelling abandons."""
 

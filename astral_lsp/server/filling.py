@@ -14,7 +14,8 @@ from astral_lsp.holes.model import Hole
 from astral_lsp.report import Fill
 from astral_lsp.server import titles
 from astral_lsp.server.documents import OpenDocument, View
-from astral_lsp.server.jobs import Job, NothingYet, StillLoading
+from astral_lsp.server.engine import OnJudged
+from astral_lsp.server.jobs import Job, Keep, NothingYet, StillLoading
 from astral_lsp.server.known import KnownFills
 from astral_lsp.server.progress import Bar
 from astral_lsp.server.rpc import RequestError
@@ -34,22 +35,29 @@ async def fill(
     background: bool = False,
     again: bool = False,
     token: types.ProgressToken | None = None,
+    on_judged: Callable[[KnownFills], None] = lambda _entry: None,
 ) -> KnownFills:
     """The fills of ``hole``, one of this version of ``document`` or a selection; remembered for lists.
 
-    ``again`` asks for candidates that were not seen yet. Raises RequestError with a sentence for people.
+    ``again`` asks for candidates that were not seen yet; ``on_judged`` gets those that there are before all
+    are there. When the time is over this is the best so far. Raises RequestError with a sentence for people.
     """
-    known = server.known(document).fills_of(document, hole.span)
-    fresh = known if known is not None and known.is_fresh(document) else None
-    if fresh is not None and not again and fresh.fills:
+    fresh = _fresh(server, document, hole)
+    if fresh is not None and fresh.over and fresh.fills and not again:
         return fresh
     digest, version = document.digest, document.version
+    # a run that still goes on is joined by asking what it was asked
+    excluded = () if fresh is None else tuple(f.text for f in fresh.fills) if fresh.over else fresh.excluded
 
-    def keep(report: FillReport) -> KnownFills:
+    def entry_of(report: FillReport, over: bool = True) -> KnownFills:
         merged = _merge(report, fresh.report) if fresh is not None else report
-        entry = KnownFills(hole.span, hole.text, digest, version, merged)
+        return KnownFills(hole.span, hole.text, digest, version, merged, excluded=excluded, over=over)
+
+    def keep(report: FillReport, over: bool = True) -> KnownFills:
+        entry = entry_of(report, over)
         if server.documents.get(document.uri) is document:
             server.known(document).put_fills(document, entry)
+            server.fills_changed()
         return entry
 
     run = Run(server, document, background=background)
@@ -57,12 +65,25 @@ async def fill(
         line = document.buffer.line_of(hole.start) + 1
         run.show(f"Filling the hole on line {line}", token)
     try:
-        seen = tuple(f.text for f in fresh.fills) if fresh is not None else ()
         view = server.view(document)
-        report = await run.fill(view, view.lift(hole), rejected=seen, keep=keep)
+        report = await run.fill(
+            view, view.lift(hole), rejected=excluded, keep=keep,
+            on_judged=lambda report: on_judged(entry_of(report, over=False)),
+        )  # fmt: skip
+    except RequestError:
+        so_far = _fresh(server, document, hole)
+        if run.cancelled or so_far is None or all(f.text in excluded for f in so_far.report.fills):
+            raise
+        return so_far
     finally:
         run.end()
     return keep(report)
+
+
+def _fresh(server: AstralServer, document: OpenDocument, hole: Hole) -> KnownFills | None:
+    """What is known of ``hole`` in the very text that the buffer has."""
+    known = server.known(document).fills_of(document, hole.span)
+    return known if known is not None and known.is_fresh(document) else None
 
 
 class Run:
@@ -101,7 +122,8 @@ class Run:
         hole: Hole,
         *,
         rejected: tuple[str, ...] = (),
-        keep: Callable[[FillReport], object] = lambda _report: None,
+        keep: Keep = lambda _report, _over: None,
+        on_judged: OnJudged = lambda _report: None,
     ) -> FillReport:
         """Fill ``hole`` of ``view`` within the budget; ``keep`` gets the report even when nobody waits.
 
@@ -112,7 +134,8 @@ class Run:
             report = await server.jobs.fill(
                 str(server.root_of(self._uri)), server.engine_for(self._uri), view, hole,
                 structs.replace(server.options_for(self._uri), rejected=rejected),
-                on_progress=self.say, on_job=self._started, background=self._background, keep=keep,
+                on_progress=self.say, on_judged=on_judged, on_job=self._started,
+                background=self._background, keep=keep,
             )  # fmt: skip
         except StillLoading:
             sentence = "the model is still loading; the fills will be listed when it is ready"
@@ -133,10 +156,10 @@ class Run:
 
 def _merge(new: FillReport, old: FillReport) -> FillReport:
     """Both reports' fills: they are about the same text, so their verdicts compare."""
-    fills, rejected = {f.text: f for f in old.fills}, {f.text: f for f in old.rejected}
-    fills.update({f.text: f for f in new.fills})
-    rejected.update({f.text: f for f in new.rejected})
-    return structs.replace(new, fills=best_first(fills.values()), rejected=best_first(rejected.values()))
+    known = {f.text for f in new.ranked}
+    fills = [*new.fills, *(f for f in old.fills if f.text not in known)]
+    rejected = [*new.rejected, *(f for f in old.rejected if f.text not in known)]
+    return structs.replace(new, fills=best_first(fills), rejected=best_first(rejected))
 
 
 def best(entry: KnownFills, seen: Collection[str] = ()) -> Fill:

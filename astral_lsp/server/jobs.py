@@ -13,7 +13,7 @@ from msgspec import structs
 from astral_lsp.fill.report import FillOptions, FillReport
 from astral_lsp.holes.model import Hole
 from astral_lsp.server.documents import View
-from astral_lsp.server.engine import Engine, OnProgress
+from astral_lsp.server.engine import Engine, OnJudged, OnProgress
 
 if TYPE_CHECKING:
     from astral_lsp.server.state import AstralServer
@@ -38,6 +38,10 @@ class NothingYet(Exception):
     """The job had nothing to hand over in time; the message says why."""
 
 
+Keep = Callable[[FillReport, bool], object]
+"""Remembers a report; the second argument says whether its run is over."""
+
+
 class JobKey(NamedTuple):
     """What makes two requests the same work."""
 
@@ -49,6 +53,13 @@ class JobKey(NamedTuple):
     options: FillOptions
 
 
+class Listener(NamedTuple):
+    """Somebody who waits for a job."""
+
+    on_progress: OnProgress
+    on_judged: OnJudged
+
+
 class Job:
     """One running `Engine.fill`."""
 
@@ -57,14 +68,15 @@ class Job:
         self.engine = engine
         self.background = background
         self.stop = asyncio.Event()
-        self.waiters = 0
         self.has_turn = False
-        self.listeners: list[OnProgress] = []
+        self.listeners: list[Listener] = []
+        self.judged: FillReport | None = None
+        """What there is so far."""
         self.task: asyncio.Task[FillReport]
 
     def on_progress(self, text: str, fraction: float | None) -> None:
         for listener in list(self.listeners):
-            listener(text, fraction)
+            listener.on_progress(text, fraction)
 
     async def wind_down(self, seconds: float = GRACE_SECONDS) -> None:
         """Ask for the best so far; abandon a job that has not handed it over in time."""
@@ -88,6 +100,11 @@ class Jobs:
         """How many jobs there are."""
         return len(self._jobs)
 
+    def found(self) -> tuple[int, int]:
+        """How many candidates of running jobs are judged, and how many of them are verified."""
+        fills = [fill for job in self._jobs.values() if job.judged for fill in job.judged.ranked]
+        return len(fills), sum(fill.verified for fill in fills)
+
     def busy_in_foreground(self) -> bool:
         """Whether a person waits for a fill."""
         return any(not job.background for job in self._jobs.values())
@@ -101,14 +118,15 @@ class Jobs:
         options: FillOptions,
         *,
         on_progress: OnProgress,
+        on_judged: OnJudged = lambda _report: None,
         on_job: Callable[[Job], None] = lambda _job: None,
         background: bool = False,
-        keep: Callable[[FillReport], object] = lambda _report: None,
+        keep: Keep = lambda _report, _over: None,
     ) -> FillReport:
         """Fill ``hole`` of ``view`` and return the report; at most ``options.budget_s`` plus the grace.
 
-        Cancelling this call stops the job unless others wait for it too; ``keep`` gets the report even then.
-        Raises StillLoading or NothingYet.
+        Cancelling this call stops the job unless others wait for it too. ``keep`` gets what is judged as it
+        comes, and the report even when nobody waits for it any more. Raises StillLoading or NothingYet.
         """
         document = view.document
         key = JobKey(root, document.path, hash(document.text), hole.start, hole.end, options)
@@ -118,11 +136,11 @@ class Jobs:
         elif not background:
             job.background = False
         on_job(job)
-        return await self._wait(job, on_progress, options.budget_s)
+        return await self._wait(job, Listener(on_progress, on_judged), options.budget_s)
 
     def _start(
         self, key: JobKey, engine: Engine, view: View, hole: Hole, options: FillOptions, *, background: bool,
-        keep: Callable[[FillReport], object],
+        keep: Keep,
     ) -> Job:  # fmt: skip
         job = self._jobs[key] = Job(key, engine, background=background)
         if not background:
@@ -133,9 +151,16 @@ class Jobs:
         self._server.status.changed()
         return job
 
-    async def _run(
-        self, job: Job, view: View, hole: Hole, options: FillOptions, keep: Callable[[FillReport], object]
-    ) -> FillReport:
+    async def _run(self, job: Job, view: View, hole: Hole, options: FillOptions, keep: Keep) -> FillReport:
+        def on_judged(report: FillReport) -> None:
+            if job.task.done():  # abandoned: a later run may know better
+                return
+            job.judged = report
+            keep(report, False)
+            for listener in list(job.listeners):
+                listener.on_judged(report)
+            self._server.status.changed()
+
         began = time.monotonic()
         turn = self._turns.setdefault(id(job.engine), asyncio.Lock())
         async with turn:
@@ -146,9 +171,9 @@ class Jobs:
             margin = min(MARGIN_SECONDS, left / 4)
             options = structs.replace(options, budget_s=left - margin)
             report = await job.engine.fill(
-                view.document, hole, options, job.on_progress, job.stop, view.holes
+                view.document, hole, options, job.on_progress, job.stop, view.holes, on_judged
             )
-        keep(report)
+        keep(report, True)
         return report
 
     def _finished(self, job: Job, task: asyncio.Task[FillReport]) -> None:
@@ -163,9 +188,8 @@ class Jobs:
             log.error("a fill failed", exc_info=error)
         self._server.status.changed()
 
-    async def _wait(self, job: Job, on_progress: OnProgress, budget_s: float) -> FillReport:
-        job.waiters += 1
-        job.listeners.append(on_progress)
+    async def _wait(self, job: Job, listener: Listener, budget_s: float) -> FillReport:
+        job.listeners.append(listener)
         try:
             done, _ = await asyncio.wait({job.task}, timeout=budget_s)
             if not done and job.engine.status in LOADING:
@@ -178,12 +202,11 @@ class Jobs:
                 raise NothingYet(OVERRUN if job.has_turn else QUEUED)
             return _result(job.task)
         except asyncio.CancelledError:
-            if job.waiters == 1 and not job.task.done():
+            if len(job.listeners) == 1 and not job.task.done():
                 self._loosely(job)
             raise
         finally:
-            job.waiters -= 1
-            job.listeners.remove(on_progress)
+            job.listeners = [other for other in job.listeners if other is not listener]
 
     def _loosely(self, job: Job, seconds: float = GRACE_SECONDS) -> None:
         task = asyncio.ensure_future(job.wind_down(seconds))

@@ -16,7 +16,17 @@ UNDO_KEPT = 50
 class KnownFills:
     """A report and the exact text that it is about."""
 
-    def __init__(self, origin: Span, text: str, digest: str, version: int, report: FillReport) -> None:
+    def __init__(
+        self,
+        origin: Span,
+        text: str,
+        digest: str,
+        version: int,
+        report: FillReport,
+        *,
+        excluded: tuple[str, ...] = (),
+        over: bool = True,
+    ) -> None:
         self.origin = origin
         """Where the hole was in the text that was judged."""
         self.span = origin
@@ -27,6 +37,10 @@ class KnownFills:
         """Of the whole text that was judged."""
         self.version = version
         self.report = report
+        self.excluded = excluded
+        """Texts that the run behind the report was told not to draw."""
+        self.over = over
+        """Whether that run has ended: until then more may come, and the best is not confirmed."""
 
     @property
     def fills(self) -> list[Fill]:

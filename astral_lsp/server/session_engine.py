@@ -14,7 +14,7 @@ from astral_lsp.fill.report import FillOptions, FillReport
 from astral_lsp.fill.run import fill_hole
 from astral_lsp.fill.session import Session
 from astral_lsp.holes.model import Hole
-from astral_lsp.server.engine import OnProgress
+from astral_lsp.server.engine import OnJudged, OnProgress
 
 
 class SessionEngine:
@@ -51,9 +51,10 @@ class SessionEngine:
         on_progress: OnProgress,
         stop: asyncio.Event,
         holes: list[Hole],
+        on_judged: OnJudged,
     ) -> FillReport:
         """See `Engine.fill`."""
-        return await fill_hole(self._session, document, hole, options, on_progress, stop, holes)
+        return await fill_hole(self._session, document, hole, options, on_progress, stop, holes, on_judged)
 
     async def start_model(self, on_progress: OnProgress) -> None:
         """See `Engine.start_model`."""

@@ -34,6 +34,8 @@ from astral_lsp.server.threaded import EngineThread, ThreadedEngine
 
 log = logging.getLogger(__name__)
 CommandHandler = Callable[["AstralServer", types.ExecuteCommandParams], "Awaitable[Any] | Any"]
+REFRESH_SECONDS = 0.1
+"""Fills that are found closer together than this make the editor fetch its lenses once."""
 ROOT_MARKS = ("pyproject.toml", "setup.cfg", "setup.py", "mypy.ini", ".git")
 
 
@@ -75,6 +77,7 @@ class AstralServer(LanguageServer):
         """Directories of ours to remove at the end."""
         self._known: dict[str, Known] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._lens_refresh = False
         self._engine_thread = thread or EngineThread()
         self._owns_thread = thread is None
 
@@ -297,6 +300,17 @@ class AstralServer(LanguageServer):
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("%s", error, exc_info=error)
+
+    def fills_changed(self) -> None:
+        """Fills of a hole were found: lenses name the best one's verdicts."""
+        if self.client.refresh_code_lens and not self._lens_refresh:
+            self._lens_refresh = True
+            asyncio.get_running_loop().call_later(REFRESH_SECONDS, self._refresh_lenses)
+
+    def _refresh_lenses(self) -> None:
+        self._lens_refresh = False
+        if not self.stopping:
+            self.refresh(types.WORKSPACE_CODE_LENS_REFRESH)
 
     def refresh(self, method: str) -> None:
         """Ask the editor to fetch something again; whether it does is its own business."""

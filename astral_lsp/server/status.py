@@ -14,7 +14,7 @@ METHOD = "astral/status"
 
 
 class Status:
-    """Sends ``{state, message, trusted, root, engine, running, version}`` at most once per loop turn."""
+    """Sends what `now` returns, at most every 50 ms."""
 
     def __init__(self, server: AstralServer) -> None:
         self._server = server
@@ -47,12 +47,15 @@ class Status:
         states = [engine.status for engine in server.engines.values()]
         busy = next((state for state in states if state != "idle"), "idle")
         state = busy if busy != "idle" else "filling" if server.jobs.running else "idle"
+        judged, verified = server.jobs.found()
         return {
             "state": state,
             "message": self.note or ("" if trusted else UNTRUSTED),
             "trusted": trusted,
             "roots": [str(root) for root in roots],
             "running": server.jobs.running,
+            "judged": judged,
+            "verified": verified,
             "version": __version__,
         }
 

@@ -19,7 +19,7 @@ from astral_lsp.context.environment import Environment
 from astral_lsp.fill.document import Document
 from astral_lsp.fill.report import FillOptions, FillReport
 from astral_lsp.holes.model import Hole
-from astral_lsp.server.engine import Engine, OnProgress
+from astral_lsp.server.engine import Engine, OnJudged, OnProgress
 
 T = TypeVar("T")
 SWITCH_SECONDS = 0.0005
@@ -92,13 +92,18 @@ class ThreadedEngine:
         on_progress: OnProgress,
         stop: asyncio.Event,
         holes: list[Hole],
+        on_judged: OnJudged,
     ) -> FillReport:
         """See `Engine.fill`."""
         there = asyncio.Event()
         relay = asyncio.ensure_future(self._relay(stop, there))
         try:
-            report = self._progress_home(on_progress)
-            return await self._run(self._engine.fill(document, hole, options, report, there, holes))
+            return await self._run(
+                self._engine.fill(
+                    document, hole, options, self._progress_home(on_progress), there, holes,
+                    lambda report: self._call_home(on_judged, report),
+                )
+            )  # fmt: skip
         finally:
             relay.cancel()
 

@@ -47,6 +47,16 @@ async def test_oracles_outrank_the_score() -> None:
     assert "d" in [entry.text for entry in report.fills]
 
 
+async def test_what_is_judged_is_handed_over_while_the_rest_is_drawn() -> None:
+    services = Scripted([("a", -0.3), ("b", -0.1)], types={"b": failed("incompatible type")}, delay=0.02)
+    seen: list[list[str]] = []
+    hole = find_holes(TEXT)[0]
+    document = Document("m.py", TEXT, 1)
+    report = await fill_hole(services, document, hole, on_judged=lambda so_far: seen.append(texts(so_far)))
+    assert seen == [["a"], ["a", "b"]]
+    assert texts(report) == ["a", "b"]
+
+
 async def test_what_does_not_parse_is_neither_typed_nor_run() -> None:
     report = await fill(Scripted([("sum(", -0.1)], syntax={"sum(": failed("invalid syntax")}))
     (entry,) = report.rejected

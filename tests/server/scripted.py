@@ -22,7 +22,7 @@ from astral_lsp.fill.report import FillOptions, FillReport
 from astral_lsp.holes.model import Hole
 from astral_lsp.report import Fill, Finding, Verdict, Verdicts, not_run, unavailable
 from astral_lsp.server.app import serve
-from astral_lsp.server.engine import OnProgress
+from astral_lsp.server.engine import OnJudged, OnProgress
 from astral_lsp.workers.protocol import Name
 
 PASSED = Verdict("passed")
@@ -44,8 +44,23 @@ def _candidates(hole: Hole, document: Document) -> list[Fill]:
     ]
 
 
+def _report(hole: Hole, options: FillOptions, candidates: list[Fill]) -> FillReport:
+    return FillReport(
+        hole=hole,
+        expected_type="int",
+        environment=Environment("int", "mypy", ()),
+        fills=[f for f in best_first(candidates) if not refused(f.verdicts)],
+        rejected=[f for f in best_first(candidates) if refused(f.verdicts)],
+        elapsed_ms={"total": 1.0},
+        engine=options.engine,
+        model="scripted",
+        adapter="",
+        message="" if candidates else "no candidate within the budget",
+    )
+
+
 class ScriptedEngine:
-    """Does as the script says: {delay, step, analyse_delay, loading, fail, none, all_wrong, log}."""
+    """Does as the script says: {delay, deaf, silent, analyse_delay, loading, fail, none, all_wrong, log}."""
 
     def __init__(self, settings: Settings, root: Path, trusted: bool, script: dict[str, Any]) -> None:
         self.settings, self.root, self.trusted, self.script = settings, root, trusted, script
@@ -82,11 +97,12 @@ class ScriptedEngine:
         on_progress: OnProgress,
         stop: asyncio.Event,
         holes: list[Hole],
+        on_judged: OnJudged,
     ) -> FillReport:
         assert document.text[hole.start : hole.end] == hole.text
         self._log("fill", hole=hole.text, start=hole.start, version=document.version, text=document.text)
         try:
-            return await self._fill(document, hole, options, on_progress, stop)
+            return await self._fill(document, hole, options, on_progress, stop, on_judged)
         except asyncio.CancelledError:
             self._log("cancelled", start=hole.start)
             raise
@@ -98,33 +114,25 @@ class ScriptedEngine:
         options: FillOptions,
         on_progress: OnProgress,
         stop: asyncio.Event,
+        on_judged: OnJudged,
     ) -> FillReport:
         if not self._loaded:
             await self.start_model(on_progress)
         if self.script.get("fail"):
             raise RuntimeError("the script says so")
         self._become("filling")
-        message = ""
+
+        def judged(so_far: list[Fill]) -> None:
+            if not self.script.get("silent"):
+                on_judged(_report(hole, options, so_far))
+
         try:
-            candidates = await self._draw(document, hole, options, on_progress, stop)
+            candidates = await self._draw(document, hole, options, on_progress, stop, judged)
         finally:
             self._become("idle")
         if stop.is_set():
             self._log("stopped", start=hole.start)
-        if not candidates:
-            message = "no candidate within the budget"
-        return FillReport(
-            hole=hole,
-            expected_type="int",
-            environment=Environment("int", "mypy", ()),
-            fills=[f for f in best_first(candidates) if not refused(f.verdicts)],
-            rejected=[f for f in best_first(candidates) if refused(f.verdicts)],
-            elapsed_ms={"total": 1.0},
-            engine=options.engine,
-            model="scripted",
-            adapter="",
-            message=message,
-        )
+        return _report(hole, options, candidates)
 
     async def _draw(
         self,
@@ -133,6 +141,7 @@ class ScriptedEngine:
         options: FillOptions,
         on_progress: OnProgress,
         stop: asyncio.Event,
+        judged: Callable[[list[Fill]], None],
     ) -> list[Fill]:
         if self.script.get("none"):
             return []
@@ -147,6 +156,7 @@ class ScriptedEngine:
             ):
                 break
             drawn.append(candidate)
+            judged(drawn)
         return drawn
 
     async def start_model(self, on_progress: OnProgress) -> None:

@@ -66,7 +66,7 @@ async def test_the_deadline_gives_the_best_so_far(tmp_path: Path) -> None:
 
 
 async def test_an_engine_that_overruns_is_not_waited_for_but_its_fills_are_listed(tmp_path: Path) -> None:
-    script = {"delay": 3.2, "deaf": True}
+    script = {"delay": 3.2, "deaf": True, "silent": True}
     async with editor(tmp_path, script=script, settings={"fill": {"budgetS": 1.0}}) as session:
         uri = session.open("area.py", TEXT)
         await session.until(lambda: session.statuses)

@@ -2,14 +2,15 @@
 
 usage: scripted_server.py SCRIPT.json [LOG.jsonl] --stdio
 
-SCRIPT maps a hole's ``scope`` to its fills: a list of {text, types, tests, count, detail}, types and tests
-being verdict statuses. In an untrusted workspace tests are ``not_run``, as with the real engine. LOG gets one
-JSON line for each call.
+SCRIPT maps a hole's ``scope`` to its fills: a list of {text, types, tests, count, detail, seconds}, types and
+tests being verdict statuses, ``seconds`` the time until it is judged. In an untrusted workspace tests are
+``not_run``, as with the real engine. LOG gets one JSON line for each call.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import sys
@@ -24,7 +25,7 @@ from astral_lsp.fill.report import FillOptions, FillReport
 from astral_lsp.holes.model import Hole
 from astral_lsp.report import Fill, Verdict, Verdicts, not_run
 from astral_lsp.server.app import serve
-from astral_lsp.server.engine import Engine, OnProgress
+from astral_lsp.server.engine import Engine, OnJudged, OnProgress
 
 
 class ScriptedEngine:
@@ -64,32 +65,23 @@ class ScriptedEngine:
         on_progress: OnProgress,
         stop: asyncio.Event,
         holes: list[Hole],
+        on_judged: OnJudged,
     ) -> FillReport:
         self._become("filling")
         on_progress("drawing candidates", 0.5)
         lines = self._script.get(hole.scope, [])
-        delay = sum(line.get("seconds", 0.0) for line in lines)
+        fills: list[Fill] = []
         try:
-            await asyncio.wait_for(stop.wait(), max(delay, 0.05))
-        except asyncio.TimeoutError:
-            pass
+            for line in lines:
+                with contextlib.suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(stop.wait(), max(line.get("seconds", 0.0), 0.02))
+                if line["text"] not in options.rejected:
+                    fills.append(self._fill(line))
+                    on_judged(_report(document, hole, options, fills))
         finally:
             self._become("idle")
-        fills = [self._fill(line) for line in lines if line["text"] not in options.rejected]
         self._write("fill", scope=hole.scope, text=hole.text, version=document.version, stopped=stop.is_set())
-        known = environment(document.text, hole)
-        return FillReport(
-            hole=hole,
-            expected_type=known.expected,
-            environment=known,
-            fills=[fill for fill in fills if not _failed(fill)],
-            rejected=[fill for fill in fills if _failed(fill)],
-            elapsed_ms={"total": delay * 1000},
-            engine=options.engine,
-            model="scripted",
-            adapter="",
-            message="" if fills else "the script has no fill for this hole",
-        )
+        return _report(document, hole, options, fills)
 
     def _fill(self, line: dict[str, Any]) -> Fill:
         detail = line.get("detail", "")
@@ -115,6 +107,22 @@ class ScriptedEngine:
 
     async def close(self) -> None:
         self._write("close")
+
+
+def _report(document: Document, hole: Hole, options: FillOptions, fills: list[Fill]) -> FillReport:
+    known = environment(document.text, hole)
+    return FillReport(
+        hole=hole,
+        expected_type=known.expected,
+        environment=known,
+        fills=[fill for fill in fills if not _failed(fill)],
+        rejected=[fill for fill in fills if _failed(fill)],
+        elapsed_ms={"total": 1.0},
+        engine=options.engine,
+        model="scripted",
+        adapter="",
+        message="" if fills else "the script has no fill for this hole",
+    )
 
 
 def _failed(fill: Fill) -> bool:
