@@ -87,7 +87,7 @@ class Adapter(nn.Module):
     def load(
         cls, directory: Path, shape: Shape, base_sha256: str, dtype: torch.dtype, device: str = "cpu"
     ) -> Adapter:
-        """Read a saved adapter, ready for inference. Raises `AdapterError`."""
+        """Read a saved adapter, ready for inference and for nothing else. Raises `AdapterError`."""
         try:
             card = json.loads((directory / "adapter.json").read_text())
             tensors = load_file(str(directory / "adapter.safetensors"))
@@ -105,6 +105,7 @@ class Adapter(nn.Module):
         adapter.requires_grad_(False)
         adapter.card = card
         adapter.prepare(dtype, device)
+        adapter.factors.clear()  # only the prepared copies are used from here on
         return adapter
 
     card: dict[str, object] = {}  # noqa: RUF012 - replaced per instance by `load`

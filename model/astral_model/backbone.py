@@ -19,7 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from astral_model.checkpoint import Checkpoint, Shape, best_dtype, load_checkpoint
+from astral_model.checkpoint import SCALE, Checkpoint, Shape, best_dtype, load_checkpoint
+from astral_model.linear import Dense, Int8, Linear
 from astral_model.tokenizer import Tokenizer
 
 
@@ -66,10 +67,9 @@ class Backbone:
         self.sha256 = checkpoint.sha256
         self.tokenizer = tokenizer
         self.device = device
-        self.weights = {name: w.to(device) for name, w in checkpoint.weights.items()}
-        self.embedding = self.weights["embed"]  # (V, D)
-        self.output = self.weights.get("output", self.embedding)  # (V, D)
-        self.dtype = self.embedding.dtype
+        self.linears, self.weights, self.dtype = _split(checkpoint.weights, device)
+        self.embedding = self.linears["embed"]  # (V, D)
+        self.output = self.linears.get("output", self.embedding)  # (V, D)
         half = (
             torch.arange(0, self.shape.head_dim, 2, dtype=torch.float32, device=device) / self.shape.head_dim
         )
@@ -82,13 +82,17 @@ class Backbone:
         dtype: torch.dtype | None = None,
         device: str | None = None,
         cache_dir: Path | None = None,
+        int8: bool = False,
     ) -> Backbone:
         """Map the GGUF at ``path`` (converted once). Defaults: best device and dtype of this machine.
+
+        ``int8`` (CPU only, no gradients): matrices are kept in bytes, see `astral_model.linear`.
 
         Raises `astral_model.checkpoint.CheckpointError`.
         """
         chosen = device or best_device()
-        checkpoint = load_checkpoint(path, dtype or best_dtype(chosen), cache_dir)
+        form = torch.int8 if int8 and chosen == "cpu" else dtype or best_dtype(chosen)
+        checkpoint = load_checkpoint(path, form, cache_dir)
         return cls(checkpoint, Tokenizer.load(checkpoint.tokenizer_file), chosen)
 
     # --- passes ---------------------------------------------------------------------------------------
@@ -133,7 +137,7 @@ class Backbone:
         embedded: (N, T, D) replaces the embedding lookup of ``ids``.
         Returns hidden states after the last norm (N, T, D) and the own cache grown to P + T.
         """
-        x = F.embedding(ids, self.embedding) if embedded is None else embedded  # (N, T, D)
+        x = self.embedding.take(ids) if embedded is None else embedded  # (N, T, D)
         rows, length = ids.shape
         own_past = past.length if past is not None else 0
         if start is None:
@@ -169,8 +173,8 @@ class Backbone:
 
         Gather the positions you need first: a linear over a non-contiguous slice is a hundred times slower.
         """
-        weight = self.output if rows is None else self.output[rows]
-        return F.linear(hidden.contiguous(), weight).float()  # (..., V)
+        output = self.output if rows is None else self.output.rows(rows)
+        return output(hidden.contiguous()).float()  # (..., V)
 
     # --- one layer ------------------------------------------------------------------------------------
 
@@ -206,7 +210,7 @@ class Backbone:
 
     def linear(self, i: int, name: str, x: Tensor, adapter: LinearAdapter | None) -> Tensor:
         """Base linear plus the adapter's change, if any."""
-        y = F.linear(x, self.weights[f"{i}.{name}"], self.weights.get(f"{i}.{name}_bias"))
+        y = self.linears[f"{i}.{name}"](x, self.weights.get(f"{i}.{name}_bias"))
         return y if adapter is None else y + adapter.delta(i, name, x)
 
     # --- positions and masks --------------------------------------------------------------------------
@@ -236,6 +240,24 @@ class Backbone:
 
     def _tensor(self, ids: list[list[int]]) -> Tensor:
         return torch.tensor(ids, dtype=torch.long, device=self.device)
+
+
+def _split(
+    weights: dict[str, Tensor], device: str
+) -> tuple[dict[str, Linear], dict[str, Tensor], torch.dtype]:
+    """Matrices as linears, vectors as tensors, and the dtype to compute in."""
+    embed = weights["embed"]
+    dtype = best_dtype(device) if embed.dtype == torch.int8 else embed.dtype
+    linears: dict[str, Linear] = {}
+    vectors: dict[str, Tensor] = {}
+    for name, weight in weights.items():
+        if weight.dtype == torch.int8:
+            linears[name] = Int8(weight, weights[name + SCALE], dtype)
+        elif weight.dim() == 2:
+            linears[name] = Dense(weight.to(device))
+        elif not name.endswith(SCALE):
+            vectors[name] = weight.to(device, dtype)
+    return linears, vectors, dtype
 
 
 def attend(

@@ -1,6 +1,6 @@
-"""GGUF checkpoint -> one memory-mapped safetensors file in the dtype this machine computes in.
+"""GGUF checkpoint -> one memory-mapped safetensors file, as this machine multiplies it best.
 
-Dequantising 491 MB takes some seconds; it is done once per (checkpoint, dtype) and a warm start only maps the
+Dequantising 491 MB takes some seconds; it is done once per (checkpoint, form) and a warm start only maps the
 file. Linears that read the same input are stored fused (q, k, v; gate, up): one GEMM instead of three or two.
 """
 
@@ -18,8 +18,12 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from astral_model.linear import quantise
+
 _FORMAT = 1
-_DTYPE_NAMES = {torch.bfloat16: "bf16", torch.float32: "fp32", torch.float16: "fp16"}
+_DTYPE_NAMES = {torch.bfloat16: "bf16", torch.float32: "fp32", torch.float16: "fp16", torch.int8: "int8"}
+SCALE = ".scale"
+"""Suffix of the scales that belong to an int8 matrix."""
 
 
 class CheckpointError(ValueError):
@@ -77,6 +81,8 @@ def default_cache_dir() -> Path:
 
 def load_checkpoint(path: str | Path, dtype: torch.dtype, cache_dir: Path | None = None) -> Checkpoint:
     """Map the converted weights of the GGUF file at ``path``, converting first if needed.
+
+    With dtype int8 every matrix is int8 with its scales beside it (name + `SCALE`), vectors are fp32.
 
     Raises `CheckpointError` for a missing file, a file that is not GGUF, or an unknown architecture.
     """
@@ -170,9 +176,20 @@ def _weights(reader: Any, shape: Shape, dtype: torch.dtype) -> dict[str, Tensor]
 
     def get(name: str) -> Tensor:
         tensor = raw[name]
-        return torch.from_numpy(dequantize(tensor.data, tensor.tensor_type).copy()).to(dtype)
+        found = torch.from_numpy(dequantize(tensor.data, tensor.tensor_type).copy())
+        return found if dtype == torch.int8 else found.to(dtype)
 
-    out = {"embed": get("token_embd.weight"), "norm": get("output_norm.weight")}
+    class Out(dict[str, Tensor]):
+        """Quantises what comes in, one matrix at a time: fp32 copies of all of them would not fit."""
+
+        def __setitem__(self, name: str, weight: Tensor) -> None:
+            if dtype == torch.int8 and weight.dim() == 2:
+                weight, scale = quantise(weight)
+                super().__setitem__(name + SCALE, scale)
+            super().__setitem__(name, weight)
+
+    out = Out()
+    out["embed"], out["norm"] = get("token_embd.weight"), get("output_norm.weight")
     if "output.weight" in raw:
         out["output"] = get("output.weight")
     for i in range(shape.layers):

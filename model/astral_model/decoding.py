@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from astral_model.backbone import Cache
@@ -32,7 +31,7 @@ class Vocabulary:
         banned[list(tokenizer.special_ids)] = True
         banned[tokenizer.end] = False
         self.ids = every[~banned[every]]  # (W,)
-        self.rows = denoiser.backbone.output[self.ids].contiguous()  # (W, D)
+        self.rows = denoiser.backbone.output.rows(self.ids)  # (W, D)
         self.end = tokenizer.end
         self._backbone = denoiser.backbone
         self._banned = banned
@@ -44,9 +43,9 @@ class Vocabulary:
 
     def logits(self, hidden: Tensor, extra: Tensor) -> Tensor:
         """fp32 logits over ids + ``extra`` (X,) of hidden (P, D): (P, W + X)."""
-        out = F.linear(hidden, self.rows)
+        out = self.rows(hidden)
         if len(extra):
-            out = torch.cat([out, F.linear(hidden, self._backbone.output[extra])], 1)
+            out = torch.cat([out, self._backbone.output.rows(extra)(hidden)], 1)
         return out.float()
 
     def extra(self, context: list[int], more: list[int] | None = None) -> Tensor:

@@ -81,7 +81,7 @@ class Denoiser:
         """
         base = self.backbone
         mask = self.adapter.mask_embedding.to(device=base.device, dtype=base.dtype)
-        embedded = torch.where(masked[..., None], mask, F.embedding(tokens, base.embedding))  # (N, T, D)
+        embedded = torch.where(masked[..., None], mask, base.embedding.take(tokens))  # (N, T, D)
         out, _ = base.forward(
             tokens,
             context=context,

@@ -143,7 +143,7 @@ class Engines:
 
         Raises `CheckpointError` and `AdapterError`. Without a released adapter only ``ar`` is there.
         """
-        backbone = Backbone.load(path, cache_dir=cache_dir)
+        backbone = Backbone.load(path, cache_dir=cache_dir, int8=True)
         folder = _adapter_folder(adapter)
         if folder is None:
             return cls(backbone)

@@ -66,14 +66,14 @@ class Model:
         self.adapter = Adapter(self.backbone.shape, settings.rank, settings.scale)
         tokenizer = self.backbone.tokenizer
         with torch.no_grad():
-            self.adapter.mask_embedding.copy_(self.backbone.embedding[tokenizer.mask].float())
+            self.adapter.mask_embedding.copy_(
+                self.backbone.embedding.take(torch.tensor(tokenizer.mask)).float()
+            )
         self.denoiser = Denoiser(self.backbone, self.adapter)
         seen = frequency > 1
         seen[tokenizer.end] = True
         self.shortlist = shortlist = torch.from_numpy(np.flatnonzero(seen))
-        self.output = self.backbone.output[
-            shortlist
-        ].contiguous()  # (shortlist, D): a fifth of the vocabulary
+        self.output = self.backbone.output.rows(shortlist)  # (shortlist, D): a fifth of the vocabulary
         self.place = torch.full((self.backbone.shape.vocab,), -100)
         self.place[shortlist] = torch.arange(len(shortlist))
         self.anchor, self.end = tokenizer.fim_middle, tokenizer.end
@@ -135,7 +135,7 @@ def loss_of(model: Model, packed: Packed) -> tuple[Tensor, Tensor]:
     place = model.place[packed.target]  # (M, T)
     counted = (packed.part != UNSCORED) & (place >= 0)
     part, weight = packed.part[counted], packed.weight[counted]
-    logits = F.linear(hidden[counted], model.output).float()  # (positions, shortlist)
+    logits = model.output(hidden[counted]).float()  # (positions, shortlist)
     losses = F.cross_entropy(logits, place[counted], reduction="none")
     total, report = torch.zeros(()), torch.zeros(6)
     for kind, share in enumerate(PART_WEIGHTS):
@@ -316,7 +316,8 @@ def main() -> None:
         about = {**asdict(settings), "data": str(options.data), "ranks": run.world, "resumed_at": run.step}
         (options.run / "settings.json").write_text(json.dumps(about, indent=2))
         print(
-            f"shortlist {len(model.output)} of {model.backbone.shape.vocab}; {len(dataset)} holes", flush=True
+            f"shortlist {len(model.shortlist)} of {model.backbone.shape.vocab}; {len(dataset)} holes",
+            flush=True,
         )
     train(run, dataset, options)
     dist.destroy_process_group()
