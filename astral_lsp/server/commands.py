@@ -154,11 +154,11 @@ def _present(ls: AstralServer, wanted: Target, hole: Hole) -> Hole:
 
 async def _insert(ls: AstralServer, wanted: Target, chosen: Fill) -> str:
     document = open_document(ls, wanted.uri)
-    hole = locate(document, wanted)
+    hole, now = locate(document, wanted), document.version
     title = titles.fill_title(chosen)
     detail = "\n".join(titles.reasons(chosen))
     await apply(ls, actions.edit_for(ls, document, hole, chosen.text, title, detail), title)
-    actions.tell(ls, chosen, wanted.version or document.version, document.version)
+    actions.tell(ls, chosen, now if wanted.version is None else wanted.version, now)
     return chosen.text
 
 

@@ -107,10 +107,11 @@ async def _apply(
             kept.append(item)
         except RequestError as error:
             left.append(_Left(0, error.message))
+    moved = document.version != version  # before our own edit makes it so
     if replacements:
         label = f"Fill {len(replacements)} holes"
         await apply(ls, workspace_edit(ls.client, document, replacements, label=label), label)
-    summary = _summary(kept, left, moved=document.version != version)
+    summary = _summary(kept, left, moved=moved)
     ls.say(summary)
     return {
         "filled": len(kept),

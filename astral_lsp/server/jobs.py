@@ -131,7 +131,7 @@ class Jobs:
         document = view.document
         key = JobKey(root, document.path, hash(document.text), hole.start, hole.end, options)
         job = self._jobs.get(key)
-        if job is None:
+        if job is None or job.stop.is_set():  # one that winds down would answer with less than was asked
             job = self._start(key, engine, view, hole, options, background=background, keep=keep)
         elif not background:
             job.background = False
@@ -177,7 +177,8 @@ class Jobs:
         return report
 
     def _finished(self, job: Job, task: asyncio.Task[FillReport]) -> None:
-        self._jobs.pop(job.key, None)
+        if self._jobs.get(job.key) is job:
+            del self._jobs[job.key]
         outcome = "abandoned" if task.cancelled() else "failed" if task.exception() else "ended"
         self._server.trace(f"fill {outcome}: {job.key.path}:{job.key.start}")
         if (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import textwrap
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from astral_lsp.holes.model import Hole
 
@@ -35,8 +36,12 @@ def _statements(fill: str, indent: str) -> str | None:
     return textwrap.indent(refined, indent)[len(indent) :]
 
 
-_Span = tuple[ast.AST, ast.AST]
-"""First and last node of what becomes one hole."""
+class _Span(NamedTuple):
+    """First and last node of what becomes one hole."""
+
+    first: ast.AST
+    last: ast.AST
+    placeholder: str = PLACEHOLDER
 
 
 def _parts(node: ast.expr) -> Iterator[_Span]:
@@ -45,7 +50,9 @@ def _parts(node: ast.expr) -> Iterator[_Span]:
     if isinstance(node, (ast.Await, ast.Starred)):
         yield from _parts(node.value)
         return
-    if isinstance(node, ast.Call):
+    if isinstance(node, ast.Call) and _is_bare(node):
+        yield _Span(node.args[0], node.args[0], f"({PLACEHOLDER})")
+    elif isinstance(node, ast.Call):
         given = [*node.args, *(keyword.value for keyword in node.keywords)]
         parts = [arg.value if isinstance(arg, ast.Starred) else arg for arg in given]
     elif isinstance(node, ast.BinOp):
@@ -68,7 +75,14 @@ def _parts(node: ast.expr) -> Iterator[_Span]:
         parts = [node.elt, *(generator.iter for generator in node.generators)]
     elif isinstance(node, ast.DictComp):
         parts = [node.value, *(generator.iter for generator in node.generators)]
-    yield from ((part, part) for part in parts)
+    yield from (_Span(part, part) for part in parts)
+
+
+def _is_bare(call: ast.Call) -> bool:
+    """Whether the only argument is a generator without parentheses of its own: it has the call's then."""
+    only = call.args[0] if len(call.args) == 1 and not call.keywords else None
+    ends = [(node.end_lineno, node.end_col_offset) for node in (call, only) if node is not None]
+    return isinstance(only, ast.GeneratorExp) and ends[0] == ends[1]
 
 
 def _holes_of(statement: ast.stmt) -> Iterator[_Span]:
@@ -76,23 +90,23 @@ def _holes_of(statement: ast.stmt) -> Iterator[_Span]:
     value = getattr(statement, "value", None)
     if isinstance(statement, (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Return)):
         if isinstance(value, ast.expr):
-            yield value, value
+            yield _Span(value, value)
         return
     blocks = [getattr(statement, name, None) for name in ("body", "orelse", "finalbody")]
     blocks += [handler.body for handler in getattr(statement, "handlers", ())]
     blocks += [case.body for case in getattr(statement, "cases", ())]
     for block in blocks:
         if isinstance(block, list) and block:
-            yield block[0], block[-1]
+            yield _Span(block[0], block[-1])
 
 
 def _replace(source: str, spans: list[_Span], *, strip: int = 0) -> str | None:
     """``source`` with each span a placeholder; ``strip`` characters fewer at both ends."""
     if not spans:
         return None
-    places = sorted({(_start(source, first), _end(source, last)) for first, last in spans}, reverse=True)
-    for start, end in places:
-        source = source[:start] + PLACEHOLDER + source[end:]
+    places = {(_start(source, span.first), _end(source, span.last), span.placeholder) for span in spans}
+    for start, end, placeholder in sorted(places, reverse=True):
+        source = source[:start] + placeholder + source[end:]
     return source[strip : len(source) - strip]
 
 

@@ -38,6 +38,8 @@ class Editor:
         self.registered: list[types.Registration] = []
         self.refreshes: list[str] = []
         self.accept_edits = True
+        self.edits_follow = False
+        """As a real editor: the only buffer changes, and the server hears of it before it has the answer."""
         self.gone = False
         """The test ended the server itself."""
         self.versions: dict[str, int] = {}
@@ -51,6 +53,10 @@ class Editor:
         @client.feature(types.WORKSPACE_APPLY_EDIT)
         def apply(params: types.ApplyWorkspaceEditParams) -> types.ApplyWorkspaceEditResult:
             self.applied.append(params)
+            if self.edits_follow:
+                (uri,) = self.texts
+                self.texts[uri] = apply_edit(self.texts[uri], params.edit)
+                self.change(uri, (None, self.texts[uri]))
             return types.ApplyWorkspaceEditResult(
                 self.accept_edits, None if self.accept_edits else "read only"
             )

@@ -133,6 +133,16 @@ async def test_filling_a_file_verifies_each_fill_with_the_earlier_ones_in_place(
         assert apply_edit(TWO, applied.edit) == filled
 
 
+async def test_our_own_edit_is_no_change_of_the_buffer(tmp_path: Path) -> None:
+    async with editor(tmp_path) as session:
+        session.edits_follow = True
+        uri = session.open("two.py", TWO)
+        answer = await session.command("astral.fillFunction", uri=uri, position=_position(2, 12))
+        assert answer["message"] == "filled 2 of 2 holes, 2 verified"
+        await session.command("astral.fillHole", uri=uri, position=_position(6, 12))
+        assert not [message for message in session.messages if "moved" in message or "changed" in message]
+
+
 async def test_filling_a_function_leaves_the_others(tmp_path: Path) -> None:
     async with editor(tmp_path) as session:
         uri = session.open("two.py", TWO)

@@ -15,6 +15,11 @@ BODY = "def f(a, b):\n    raise NotImplementedError\n"
     ("fill", "refined"),
     [
         ("sum(a + 1, start=b)", "sum(..., start=...)"),
+        ("sum(x.price for x in a)", "sum(...)"),
+        ("sum((x.price for x in a))", "sum(...)"),
+        ("sum((x for x in a), b)", "sum(..., ...)"),
+        ("await gather( x for x in (a) )", "await gather(...)"),
+        ("(a + 1) * b", "(...) * ..."),
         ("a + b * 2", "... + ..."),
         ("a if a > b else b", "... if ... else ..."),
         ("[é for x in b if x]", "[... for x in ... if x]"),

@@ -9,10 +9,11 @@ import {
   type Middleware,
 } from "vscode-languageclient/node";
 import { oneLine } from "./core/candidates";
+import { Drawings, type Drawing } from "./drawing";
 import { SECTION } from "./environment";
 import type { Explanations } from "./explanations";
 import { choose, type Candidate, type FilledDocument, type PreviewMode } from "./preview";
-import { COMMAND, isFills, type Fills, type Target } from "./protocol";
+import { COMMAND, type Fills, type Target } from "./protocol";
 
 interface Choice extends Candidate {
   argument: Target;
@@ -24,6 +25,8 @@ const TITLE_WIDTH = 40;
 type Work<T> = (client: LanguageClient, editor: vscode.TextEditor) => Promise<T>;
 
 export class Commands {
+  private readonly drawings = new Drawings();
+
   constructor(
     private readonly client: () => Promise<LanguageClient | undefined>,
     private readonly filled: FilledDocument,
@@ -42,6 +45,11 @@ export class Commands {
     },
   };
 
+  /** Called for every new client, before it starts. */
+  listen(client: LanguageClient): void {
+    this.drawings.listen(client);
+  }
+
   register(context: vscode.ExtensionContext): void {
     const add = (name: string, work: Work<unknown>): void => {
       const run = (): Promise<unknown> => this.withEditor(work);
@@ -49,6 +57,7 @@ export class Commands {
     };
     add("fillHole", (client, editor) => this.fill(client, editor, at(editor)));
     add("refillSelection", (client, editor) => this.fill(client, editor, selected(editor)));
+    add("refineHole", (client, editor) => atOnce(client, COMMAND.refineHole, at(editor)));
     add("fillFunction", (client, editor) => ask(client, COMMAND.fillFunction, at(editor)));
     add("fillFile", (client, editor) => ask(client, COMMAND.fillFile, { uri: uriOf(editor) }));
     add("makeHole", (client, editor) => ask(client, COMMAND.makeHole, selected(editor)));
@@ -83,17 +92,21 @@ export class Commands {
   private async fill(client: LanguageClient, editor: vscode.TextEditor, where: Target): Promise<void> {
     let again = false;
     for (;;) {
-      const found = await ask(client, COMMAND.fillHole, { ...where, apply: false, again });
-      if (!isFills(found)) throw new Error("the server's answer is not a list of fills");
-      if (found.fills.length === 0) {
-        void vscode.window.showWarningMessage(`Astral: ${found.message || "no candidate was found."}`);
-        return;
+      const drawing = this.drawings.begin(client, { ...where, again });
+      try {
+        const found = await drawing.ready;
+        if (found.fills.length === 0) {
+          void vscode.window.showWarningMessage(`Astral: ${found.message || "no candidate was found."}`);
+          return;
+        }
+        const answer = await this.show(client, editor, found, drawing);
+        if (answer === undefined) return;
+        if (answer.kind === "accept") return await atOnce(client, COMMAND.applyFill, (answer.candidate as Choice).argument);
+        if (answer.kind === "explain") return await this.explain(client, found.fills[0]?.argument ?? where);
+        again = true;
+      } finally {
+        drawing.dispose();
       }
-      const answer = await this.show(client, editor, found);
-      if (answer?.kind === "accept") return insert(client, answer.candidate as Choice);
-      if (answer?.kind === "explain") return this.explain(client, found.fills[0]?.argument ?? where);
-      if (answer === undefined) return;
-      again = true;
     }
   }
 
@@ -103,19 +116,24 @@ export class Commands {
     if (typeof text === "string") await this.explanations.show(text);
   }
 
-  private async show(client: LanguageClient, editor: vscode.TextEditor, found: Fills): ReturnType<typeof choose> {
+  private async show(
+    client: LanguageClient,
+    editor: vscode.TextEditor,
+    found: Fills,
+    drawing: Drawing,
+  ): ReturnType<typeof choose> {
     const { document } = editor;
     const range = client.protocol2CodeConverter.asRange(found.range);
     const newline = document.eol === vscode.EndOfLine.CRLF ? "\r\n" : "\n";
-    const candidates = found.fills.map(
-      (fill): Choice => ({
+    const choices = (): Choice[] =>
+      (drawing.latest ?? found).fills.map((fill) => ({
         ...fill,
         replacements: [{ start: range.start, end: range.end, text: fill.text.replace(/\r\n|\n/g, newline) }],
-      }),
-    );
+      }));
     const expected = found.expectedType ? `expected ${oneLine(found.expectedType, TITLE_WIDTH)}` : found.hole.kind;
     const mode = vscode.workspace.getConfiguration(SECTION, document.uri).get<PreviewMode>("preview", "diff");
-    return choose({ editor, range, title: `Fill hole: ${expected}`, candidates, mode, icons: this.icons }, this.filled);
+    const source = { candidates: choices, over: () => drawing.over, onDidChange: drawing.onDidChange };
+    return choose({ editor, range, title: `Fill hole: ${expected}`, source, mode, icons: this.icons }, this.filled);
   }
 }
 
@@ -142,11 +160,11 @@ async function ask(client: LanguageClient, command: string, argument: Target): P
 }
 
 // The server finds the hole again in the present text and names the version; it says itself when that fails.
-async function insert(client: LanguageClient, choice: Choice): Promise<void> {
+async function atOnce(client: LanguageClient, command: string, argument: Target): Promise<void> {
   try {
-    await ask(client, COMMAND.applyFill, choice.argument);
+    await ask(client, command, argument);
   } catch (error) {
-    client.warn("the fill was not inserted", error, false);
+    client.warn(`${command} changed nothing`, error, false);
   }
 }
 

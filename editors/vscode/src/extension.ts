@@ -25,6 +25,7 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
   const status = new StatusBar(() => current);
   const prepare = (client: LanguageClient): void => {
     status.update(undefined);
+    commands.listen(client);
     client.onNotification("astral/status", (news: ServerStatus) => status.update(news));
   };
   const current: Session = new Session(context, log, trace, commands.middleware, prepare);
@@ -88,7 +89,7 @@ async function showMenu(current: Session): Promise<void> {
     command: `${SECTION}.${command}`,
   });
   const entries = [
-    ...(current.state === "running" ? [entry("list-unordered", "List Holes in File", "listHoles")] : []),
+    ...(current.state === "running" ? [entry("list-unordered", "List Holes in File", "listHoles"), entry("type-hierarchy-sub", "Refine Hole", "refineHole")] : []),
     entry("debug-restart", "Restart Server", "restart"),
     entry("output", "Show Logs", "showLogs"),
     ...(current.state === "missing" ? [entry("cloud-download", "Install Server into a Private Environment", "installServer")] : []),

@@ -151,12 +151,20 @@ function item(candidate: Candidate, icons: vscode.Uri): Item {
   };
 }
 
+/** Where candidates come from, while more of them may come. */
+export interface Source {
+  candidates(): Candidate[];
+  /** Nothing more will come. */
+  over(): boolean;
+  onDidChange: vscode.Event<void>;
+}
+
 export interface Question {
   editor: vscode.TextEditor;
   /** What the fill replaces. */
   range: vscode.Range;
   title: string;
-  candidates: Candidate[];
+  source: Source;
   mode: PreviewMode;
   /** Directory of the verdict icons (list entries do not show a theme icon's colour). */
   icons: vscode.Uri;
@@ -185,15 +193,29 @@ function preview({ mode, editor, range }: Question, filled: FilledDocument): Sho
 }
 
 function ask(question: Question, shown: Shown): Promise<Answer> {
+  const { source, icons } = question;
   const pick = vscode.window.createQuickPick<Item>();
   pick.title = question.title;
-  pick.placeholder = "Enter inserts the fill, Escape leaves the hole";
   pick.matchOnDescription = true;
-  pick.items = question.candidates.map((candidate) => item(candidate, question.icons));
-  pick.buttons = [REFILL, EXPLAIN];
+  pick.keepScrollPosition = true;
+  const draw = (): void => {
+    const [before] = pick.activeItems;
+    pick.busy = !source.over();
+    pick.placeholder = source.over()
+      ? "Enter inserts the fill, Escape leaves the hole"
+      : "Enter inserts the fill; more are being drawn and checked …";
+    pick.buttons = source.over() ? [REFILL, EXPLAIN] : [EXPLAIN];
+    pick.items = source.candidates().map((candidate) => item(candidate, icons));
+    // what a person looks at stays under their Enter key, whatever comes in above it
+    const same = pick.items.find(({ candidate }) => candidate.text === before?.candidate.text);
+    if (same) pick.activeItems = [same];
+  };
+  draw();
+  const listening = source.onDidChange(draw);
   return new Promise<Answer>((resolve) => {
     const done = (answer: Answer): void => {
       resolve(answer);
+      listening.dispose();
       pick.dispose();
     };
     pick.onDidChangeActive(([active]) => {

@@ -6,6 +6,7 @@ import type { Domain, Verdict } from "./core/candidates";
 export const COMMAND = {
   fillHole: "astral.fillHole",
   applyFill: "astral.applyFill",
+  refineHole: "astral.refineHole",
   fillFunction: "astral.fillFunction",
   fillFile: "astral.fillFile",
   makeHole: "astral.makeHole",

@@ -13,6 +13,7 @@ test("the session's state goes before the server's last word", () => {
 test("while it runs the server's word counts", () => {
   assert.equal(view("running", undefined, "").text, "$(sparkle) Astral");
   assert.equal(view("running", { state: "filling", trusted: true }, "").text, "$(loading~spin) Astral: filling");
+  assert.equal(view("running", { state: "filling", verified: 1 }, "").text, "$(loading~spin) Astral: filling, 1 verified");
   const loading = view("running", { state: "loading", message: "reading the weights", trusted: true }, "");
   assert.equal(loading.tooltip, "Astral: loading the model\nreading the weights");
 });

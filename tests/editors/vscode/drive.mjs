@@ -166,6 +166,22 @@ export class Editor {
     await this.page.locator(".editor-instance .view-lines").first().waitFor();
   }
 
+  /** Opens a notebook of the folder and waits for its cells; until VS Code knows its type, it is opened as text. */
+  async openNotebook(name) {
+    const row = this.page.locator(`.explorer-folders-view .monaco-list-row[aria-label^="${name}"]`).first();
+    const cells = this.page.locator(".notebookOverlay .cell .view-lines").first();
+    for (let attempt = 1; ; attempt++) {
+      await row.dblclick();
+      await this.page.locator(".tab.active").filter({ hasText: name }).waitFor();
+      try {
+        return await cells.waitFor({ timeout: 10_000 });
+      } catch (error) {
+        if (attempt === 4) throw error;
+        await this.command("View: Close All Editors");
+      }
+    }
+  }
+
   /** Puts the cursor at a 1-based line and column. */
   async goTo(line, column) {
     await this.#quickInput("Control+G", `:${line}:${column}`, new RegExp(`\\b${line}\\b`));

@@ -193,6 +193,69 @@ const scenarios = {
     });
   },
 
+  /** The first fill that passes can be taken while others are drawn; what is left over is cancelled. */
+  async early() {
+    const [first, second, third] = SCRIPT.total;
+    const script = { total: [{ ...first, seconds: 0.2 }, { ...second, seconds: 3 }, { ...third, seconds: 60 }] };
+    const space = workspace({ script });
+    return withEditor(space, { settings: { "astral-lsp.fill.budgetS": 90 } }, async (editor) => {
+      await onFirstHole(editor);
+      const started = Date.now();
+      await fillHole(editor);
+      const firstMs = Date.now() - started;
+      assert.equal((await editor.rows()).length, 1);
+      await editor.page.locator(".quick-input-widget .monaco-progress-container.active").waitFor({ state: "attached" });
+      await editor.status(/filling, 1 verified/);
+      await until("the second row", async () => (await editor.rows()).length === 2);
+      assert.match(await editor.page.locator(`${list}.focused`).innerText(), /sum\(order/, "the row under Enter moved");
+      await until("the diff", async () => (await modifiedText(editor)).includes("sum(order.price for order in orders)"));
+      await editor.page.keyboard.press("Enter");
+      await backInFile(editor);
+      assert.match(await editor.saved("shop.py"), /return sum\(order\.price for order in orders\)\n/);
+      await until("the rest to be cancelled", () => space.events().some(({ event, stopped }) => event === "fill" && stopped));
+      await editor.status(/^\s*Astral\s*$/);
+      return { firstMs };
+    });
+  },
+
+  /** One level of the best fill, with holes below it. */
+  async refine() {
+    return withEditor(workspace(), {}, async (editor) => {
+      await onFirstHole(editor);
+      await editor.command("Astral: Refine Hole");
+      await until("the buffer", async () => (await editor.page.locator(".view-lines").first().innerText()).includes("sum("));
+      assert.equal(await editor.saved("shop.py"), SHOP.replace("return ...", "return sum(...)"));
+      return {};
+    });
+  },
+
+  /** A hole in a notebook's cell: hint, list, ghost text, Enter; the other cells are part of its program. */
+  async notebook() {
+    const cell = (...lines) => ({ cell_type: "code", execution_count: null, metadata: {}, outputs: [], source: lines });
+    const classes = SHOP.slice(0, SHOP.indexOf("\n\n\ndef total")).split(/(?<=\n)/);
+    const total = ["%time\n", "def total(orders: list[Order]) -> float:\n", "    return ..."];
+    const metadata = { language_info: { name: "python" }, kernelspec: { name: "python3", display_name: "Python 3", language: "python" } };
+    const book = { cells: [cell(...classes), cell(...total)], metadata, nbformat: 4, nbformat_minor: 5 };
+    const space = workspace({ files: { "shop.ipynb": JSON.stringify(book) } });
+    return withEditor(space, {}, async (editor) => {
+      await editor.openNotebook("shop.ipynb");
+      const lines = editor.page.locator(".notebookOverlay .cell .view-line");
+      await lines.filter({ hasText: "return" }).click();
+      await editor.page.locator(".notebookOverlay .squiggly-hint").first().waitFor({ timeout: 30_000 });
+      await editor.page.keyboard.press("End");
+      await editor.page.keyboard.press("ArrowLeft");
+      await fillHole(editor);
+      assert.match((await editor.rows())[0], /sum\(order\.price for order in orders\).*types ✓ · tests ✓ 2/);
+      await editor.page.keyboard.press("Enter");
+      await lines.filter({ hasText: /sum\(order\.price/ }).waitFor();
+      const saved = JSON.parse(await editor.saved("shop.ipynb"));
+      assert.deepEqual(saved.cells[0].source, book.cells[0].source);
+      const filled = total.join("").replace("...", "sum(order.price for order in orders)");
+      assert.equal(saved.cells[1].source.join(""), filled);
+      return {};
+    });
+  },
+
   /** All holes of a file in one edit that one undo takes back. */
   async file() {
     return withEditor(workspace(), {}, async (editor) => {

@@ -40,7 +40,21 @@ def missing() -> str:
 @pytest.mark.slow
 @pytest.mark.skipif(missing() != "", reason=missing())
 @pytest.mark.parametrize(
-    "scenario", ["accept", "cancel", "body", "lens", "file", "selection", "trust", "life", "install"]
+    "scenario",
+    [
+        "accept",
+        "cancel",
+        "body",
+        "lens",
+        "early",
+        "refine",
+        "notebook",
+        "file",
+        "selection",
+        "trust",
+        "life",
+        "install",
+    ],
 )
 def test_scenario(scenario: str) -> None:
     run(scenario, SECONDS)

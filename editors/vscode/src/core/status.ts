@@ -5,6 +5,8 @@ export interface ServerStatus {
   state: string;
   message?: string;
   trusted?: boolean;
+  /** Candidates of running fills that passed. */
+  verified?: number;
   version?: string;
 }
 
@@ -44,7 +46,8 @@ export function view(session: string, status: ServerStatus | undefined, error: s
   }
   const said = status?.state ?? "idle";
   const state = said === "idle" && status?.trusted === false ? "untrusted" : said;
-  const [icon, words] = SERVER[state] ?? ["$(sparkle)", state];
+  const [icon, name] = SERVER[state] ?? ["$(sparkle)", state];
+  const words = state === "filling" && status?.verified ? `${name}, ${status.verified} verified` : name;
   const title = words ? `${NAME}: ${words}` : NAME;
   const tooltip = status?.message ? `${title}\n${status.message}` : title;
   const severity = state === "error" ? "error" : state === "unavailable" ? "warning" : "normal";
