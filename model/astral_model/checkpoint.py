@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -24,6 +24,10 @@ _FORMAT = 1
 _DTYPE_NAMES = {torch.bfloat16: "bf16", torch.float32: "fp32", torch.float16: "fp16", torch.int8: "int8"}
 SCALE = ".scale"
 """Suffix of the scales that belong to an int8 matrix."""
+
+
+_ROWS = 8192
+"""Rows of a large matrix that are converted at once."""
 
 
 class CheckpointError(ValueError):
@@ -142,8 +146,15 @@ def _convert(source: Path, dtype: torch.dtype, weights_file: Path, tokenizer_fil
     shape = _shape(field)
     weights = _weights(reader, shape, dtype)
     partial = weights_file.with_name(f"{weights_file.name}.{os.getpid()}.part")
-    save_file(weights, str(partial), metadata={"shape": json.dumps(asdict(shape))})
-    partial.replace(weights_file)
+    try:
+        save_file(weights, str(partial), metadata={"shape": json.dumps(asdict(shape))})
+        partial.replace(weights_file)
+    except (OSError, SafetensorError) as error:
+        partial.unlink(missing_ok=True)
+        size = sum(w.numel() * w.element_size() for w in weights.values()) >> 20
+        raise CheckpointError(
+            f"The converted weights ({size} MB) could not be written to {weights_file.parent}: {error}."
+        ) from error
     from astral_model.tokenizer import build_tokenizer
 
     built = build_tokenizer(shape.arch, field("tokenizer.ggml.tokens"), field("tokenizer.ggml.merges"))
@@ -173,25 +184,26 @@ def _weights(reader: Any, shape: Shape, dtype: torch.dtype) -> dict[str, Tensor]
     from gguf import dequantize
 
     raw = {t.name: t for t in reader.tensors}
+    out = _Converted(dtype)
 
     def get(name: str) -> Tensor:
         tensor = raw[name]
         found = torch.from_numpy(dequantize(tensor.data, tensor.tensor_type).copy())
         return found if dtype == torch.int8 else found.to(dtype)
 
-    class Out(dict[str, Tensor]):
-        """Quantises what comes in, one matrix at a time: fp32 copies of all of them would not fit."""
+    def put_large(name: str, source: str) -> None:
+        """As ``out[name] = get(source)``, some rows at a time: half a gigabyte in fp32 is a peak to avoid."""
+        tensor, parts = raw[source], []
+        for first in range(0, len(tensor.data), _ROWS):
+            rows = torch.from_numpy(dequantize(tensor.data[first : first + _ROWS], tensor.tensor_type).copy())
+            parts.append(quantise(rows) if dtype == torch.int8 else (rows.to(dtype),))
+        joined = [torch.cat(same) for same in zip(*parts, strict=True)]
+        out.put(name, *joined)
 
-        def __setitem__(self, name: str, weight: Tensor) -> None:
-            if dtype == torch.int8 and weight.dim() == 2:
-                weight, scale = quantise(weight)
-                super().__setitem__(name + SCALE, scale)
-            super().__setitem__(name, weight)
-
-    out = Out()
-    out["embed"], out["norm"] = get("token_embd.weight"), get("output_norm.weight")
+    put_large("embed", "token_embd.weight")
+    out["norm"] = get("output_norm.weight")
     if "output.weight" in raw:
-        out["output"] = get("output.weight")
+        put_large("output", "output.weight")
     for i in range(shape.layers):
         blk = f"blk.{i}."
         qkv = [get(blk + f"attn_{z}.weight") for z in "qkv"]
@@ -208,6 +220,26 @@ def _weights(reader: Any, shape: Shape, dtype: torch.dtype) -> dict[str, Tensor]
         out[f"{i}.attn_norm"] = get(blk + "attn_norm.weight")
         out[f"{i}.ffn_norm"] = get(blk + "ffn_norm.weight")
     return out
+
+
+class _Converted(dict[str, Tensor]):
+    """Weights by name; matrices are quantised as they come in when the form is int8."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        super().__init__()
+        self._int8 = dtype == torch.int8
+
+    def __setitem__(self, name: str, weight: Tensor) -> None:
+        if self._int8 and weight.dim() == 2:
+            self.put(name, *quantise(weight))
+        else:
+            self.put(name, weight)
+
+    def put(self, name: str, weight: Tensor, scale: Tensor | None = None) -> None:
+        """Add what is in its final form."""
+        super().__setitem__(name, weight)
+        if scale is not None:
+            super().__setitem__(name + SCALE, scale)
 
 
 def _deinterleave(weight: Tensor, heads: int) -> Tensor:

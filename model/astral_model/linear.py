@@ -17,6 +17,10 @@ FEW = 20
 """Positions up to which the byte kernel beats widening and a GEMM (AVX-512: 32 lose, 16 win)."""
 
 
+BLOCK = 9 << 20
+"""Weights that are widened at once: the largest matrix of a layer."""
+
+
 class Linear(Protocol):
     """y = x W^T with a frozen W (out, in)."""
 
@@ -74,7 +78,7 @@ class Int8:
             y = torch._weight_int8pack_mm(flat.to(torch.bfloat16), self.values, self._kernel_scale)
             y = y.to(self.dtype)
         else:
-            y = F.linear(flat, self._widened()) * self._wide_scale  # (P, out)
+            y = self._widened_product(flat) * self._wide_scale  # (P, out)
         y = y.view(*x.shape[:-1], -1)
         return y if bias is None else y + bias
 
@@ -88,15 +92,28 @@ class Int8:
     def size(self) -> tuple[int, int]:
         return self.values.shape[0], self.values.shape[1]
 
-    def _widened(self) -> Tensor:
-        """Q in the compute dtype (bytes are exact in bf16), in a buffer that the next call overwrites."""
-        count = self.values.numel()
+    def _widened_product(self, flat: Tensor) -> Tensor:
+        """flat Q^T: (P, out). Q is widened a block of rows at a time: the whole output matrix is 270 MB."""
+        out, inner = self.size
+        block = max(1, BLOCK // inner)
+        if out <= block:
+            return F.linear(flat, self._widen(self.values))
+        y = flat.new_empty(len(flat), out)
+        for first in range(0, out, block):
+            part = self.values[first : first + block]
+            y[:, first : first + block] = F.linear(flat, self._widen(part))
+        return y
+
+    def _widen(self, part: Tensor) -> Tensor:
+        """``part`` in the compute dtype (bytes are exact in bf16), in a buffer that the next call reuses."""
         buffer = self._scratch.get(self.dtype)
-        if buffer is None or buffer.numel() < count:
+        if buffer is None:
             with torch.inference_mode(False):  # an inference tensor could not be written to outside that mode
-                buffer = self._scratch[self.dtype] = torch.empty(count, dtype=self.dtype)
-        wide = buffer[:count].view(self.values.shape)
-        wide.copy_(self.values)
+                buffer = self._scratch[self.dtype] = torch.empty(BLOCK, dtype=self.dtype)
+        if part.numel() > BLOCK:  # a single row that is longer than a block
+            return part.to(self.dtype)
+        wide = buffer[: part.numel()].view(part.shape)
+        wide.copy_(part)
         return wide
 
 

@@ -30,6 +30,15 @@ def test_bytes_multiply_like_the_matrix(positions: int, dtype: torch.dtype) -> N
     assert float((found.float() - exact).abs().mean() / exact.abs().mean()) < 0.02
 
 
+def test_a_matrix_larger_than_the_buffer_is_widened_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    int8 = Int8(*quantise(matrix()), torch.float32)
+    x = torch.randn(FEW + 1, 64)
+    whole = int8(x)
+    monkeypatch.setattr("astral_model.linear.BLOCK", 64 * 7)
+    monkeypatch.setattr(Int8, "_scratch", {})
+    assert torch.allclose(int8(x), whole, atol=1e-5)
+
+
 def test_rows_and_lookups() -> None:
     weight, ids = matrix(), torch.tensor([[3, 90], [0, 3]])
     int8 = Int8(*quantise(weight), torch.float32)
