@@ -224,6 +224,8 @@ class Analyse(msgspec.Struct):
     """Every hole of the buffer (those not asked for are made ``Any``); [] means the same as ``holes``."""
     expressions: list[bool] = []
     """Per asked hole: an expression may stand there (else only Γ can be known). [] means all true."""
+    whole: bool = False
+    """Check the whole file even where the function around an edit would do."""
 
 
 class Judged(msgspec.Struct):

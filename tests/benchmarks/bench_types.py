@@ -77,10 +77,18 @@ async def measure(title: str, root: Path, path: Path, checks: int) -> None:
 
     versions = itertools.count()
 
-    async def edited() -> None:
-        await oracle.analyse(file, text + f"# {next(versions)}\n", [inner])
+    async def inside() -> None:
+        number = next(versions)
+        line = f"_{number} = {number}\n        "
+        moved = Span(inner.start + len(line), inner.end + len(line))
+        await oracle.analyse(file, text[:at] + line + text[at:], [moved])
 
-    _row("σ and Γ after an edit", await _clocked(20, edited), reference)
+    async def outside() -> None:
+        await oracle.analyse(file, text + f"_{next(versions)} = 1\n", [inner])
+
+    await inside()
+    _row("σ and Γ after an edit in a function", await _clocked(40, inside), reference)
+    _row("σ and Γ after an edit outside of functions", await _clocked(20, outside), reference)
 
     async def fresh() -> None:
         await oracle.check(file, text + f"# {next(versions)}\n", hole, GOOD[:1])

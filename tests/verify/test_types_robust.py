@@ -170,3 +170,18 @@ async def test_no_workspace_and_no_folder_are_said(tmp_path: Path) -> None:
     assert "not a folder" in await oracle.open(str(tmp_path / "nowhere"), sys.executable)
     assert (await ask(oracle, tmp_path, "1"))[0].status == "unavailable"
     await oracle.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+async def test_a_build_made_afresh_does_not_keep_the_old_one(tmp_path: Path) -> None:
+    oracle = TypesOracle()
+    await oracle.open(str(tmp_path), sys.executable)
+    sizes = []
+    for number in range(6):  # another base folder each time: another build
+        (tmp_path / str(number)).mkdir()
+        path = tmp_path / str(number) / "a.py"
+        assert [v.status for v in await oracle.check(str(path), TEXT, HOLE, ["a.x"])] == ["passed"]
+        pages = Path(f"/proc/{oracle._worker.pid}/statm").read_text().split()[1]
+        sizes.append(int(pages) * 4096 / 1e6)
+    await oracle.close()
+    assert sizes[-1] - sizes[1] < 60, sizes  # a build is 55 MB here

@@ -95,12 +95,13 @@ class Observer:
     """Collects what the plugin sees; `expect` before a check, `answer` after."""
 
     def __init__(self) -> None:
+        self._path = ""
         self._wanted: dict[int, Wanted] = {}
         self._seen: dict[int, Seen] = {}
 
-    def expect(self, wanted: dict[int, Wanted]) -> None:
-        """Watch for these holes in the next check."""
-        self._wanted, self._seen = wanted, {}
+    def expect(self, path: str, wanted: dict[int, Wanted]) -> None:
+        """Watch for these holes of ``path`` in the next check (other open files have holes of their own)."""
+        self._path, self._wanted, self._seen = path, wanted, {}
 
     def answer(self) -> dict[int, HoleTypes]:
         """Return what was seen, by hole number, and stop watching."""
@@ -118,6 +119,8 @@ class Observer:
             return
         checker = context.api
         assert isinstance(checker, TypeChecker)
+        if checker.path != self._path:
+            return
         wanted = self._wanted[number.value]
         seen = self._seen.setdefault(number.value, Seen())
         given = checker.type_context[-1]

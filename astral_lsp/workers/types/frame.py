@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from astral_lsp.holes.model import Span
-from astral_lsp.holes.tree import parse
+from astral_lsp.holes.tree import SyntaxTree, parse
 from astral_lsp.workers.protocol import HoleTypes
 from astral_lsp.workers.types.expected import Observer, Wanted
 from astral_lsp.workers.types.messages import Message
@@ -49,33 +49,32 @@ class Frames:
 
     def get(self, path: str, text: str, asked: Sequence[Span], others: Sequence[Span]) -> Frame:
         """The frame of a buffer; raises CannotCheck or Unreadable."""
-        holes = _all_holes(asked, others)
-        last = self._last
-        same = last is not None and (last.path, last.written, last.holes) == (path, text, holes)
-        if last is not None and same and self._program.shows(path, last.text) and not self._program.stale():
-            return last
+        holes = all_holes(asked, others)
+        if self._last is not None and self.holds(path, text, holes) and not self._program.stale():
+            return self._last
         self._last = None
         self._last = self._make(path, text, holes)
         return self._last
+
+    def holds(self, path: str, text: str, holes: tuple[Span, ...]) -> bool:
+        """Whether the last frame is of this buffer (the disk apart)."""
+        last = self._last
+        same = last is not None and (last.path, last.written, last.holes) == (path, text, holes)
+        return last is not None and same and self._program.shows(path, last.text)
 
     def _make(self, path: str, text: str, holes: tuple[Span, ...]) -> Frame:
         source = skeleton(text, holes, [])
         source, plain = self._readable(source, path)
         shown, spans = source.fill(plain)
-        tree = parse(shown)
-        sites = [site(tree, span) for span in spans]
-        bound = [bound_names(tree, span.start) for span in spans]
-        watched = [
-            call(i, source.written(i), *_siblings(found)) if plain[i].startswith(f"{HOLE}(") else plain[i]
-            for i, found in enumerate(sites)
-        ]
+        watched, wanted, unseen = watch(parse(shown), spans, [source.written(i) for i in range(len(plain))])
+        watched = [text if plain[i].startswith(f"{HOLE}(") else plain[i] for i, text in enumerate(watched)]
         shown, spans = source.fill(watched)
-        self._observer.expect({i: _wanted(found, bound[i]) for i, found in enumerate(sites)})
+        self._observer.expect(path, wanted)
         try:
             messages = self._program.show(path, shown, force=True)
         finally:
             seen = self._observer.answer()
-        types = tuple(seen.get(i) or HoleTypes(found.expected, [], _UNSEEN) for i, found in enumerate(sites))
+        types = tuple(seen.get(i) or types for i, types in enumerate(unseen))
         lines = ", ".join(map(str, source.left_out))
         note = f"line {lines} left out: syntax error" if lines else ""
         return Frame(path, text, holes, shown, spans, tuple(messages), types, note)
@@ -97,7 +96,18 @@ class Frames:
         raise CannotCheck(why)
 
 
-def _all_holes(asked: Sequence[Span], others: Sequence[Span]) -> tuple[Span, ...]:
+def watch(
+    tree: SyntaxTree, spans: Sequence[Span], written: Sequence[str]
+) -> tuple[list[str], dict[int, Wanted], list[HoleTypes]]:
+    """For the stand-ins at ``spans``: calls that mypy can be watched at, what to ask there, and what to say
+    of a place that it does not come to."""
+    sites = [site(tree, span) for span in spans]
+    calls = [call(i, written[i], *_siblings(found)) for i, found in enumerate(sites)]
+    wanted = {i: _wanted(found, bound_names(tree, spans[i].start)) for i, found in enumerate(sites)}
+    return calls, wanted, [HoleTypes(found.expected, [], _UNSEEN) for found in sites]
+
+
+def all_holes(asked: Sequence[Span], others: Sequence[Span]) -> tuple[Span, ...]:
     """The asked holes and all others that do not overlap them, in order."""
     wanted = sorted(set(asked), key=_start)
     apart = [s for s in set(others) if not any(_meet(s, w) for w in wanted)]

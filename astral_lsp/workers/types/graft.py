@@ -33,12 +33,16 @@ from astral_lsp.workers.types.text import Lines
 
 _REACHES_OUT = re.compile(
     r"\b(?:global|nonlocal|class|NamedTuple|namedtuple|TypedDict|NewType|Enum|IntEnum|StrEnum|Flag|TypeVar"
-    r"|ParamSpec|TypeVarTuple|TypeAlias|TypeAliasType)\b|#\s*type:|^[ \t]*type\s+\w+\s*[=\[]",
+    r"|ParamSpec|TypeVarTuple|TypeAlias|TypeAliasType)\b|#\s*(?:type|mypy):|^[ \t]*type\s+\w+\s*[=\[]",
     re.MULTILINE,
 )
 """Words in a function that can define something beyond it, or that tie messages to line numbers."""
 _NEW_IN_FILL = re.compile(r"\b(?:import|yield|await|async|locals|reveal_locals)\b")
 """Words that are fine where the function has them already but not when a fill brings them."""
+
+_OF_IMPORTS = frozenset({"import", "import-not-found", "import-untyped"})
+"""Codes of messages that come from finding modules, not from checking a function."""
+_IMPORTS = re.compile(r"^.*\bimport\b.*$", re.MULTILINE)
 
 
 class NotSound(Exception):
@@ -48,10 +52,19 @@ class NotSound(Exception):
 class Graft:
     """One function of one module, ready to take candidate bodies."""
 
-    def __init__(self, program: Program, path: str, text: str, hole: Span, baseline: list[Message]) -> None:
+    def __init__(
+        self,
+        program: Program,
+        path: str,
+        text: str,
+        hole: Span,
+        baseline: list[Message],
+        tree: SyntaxTree | None = None,
+    ) -> None:
+        """``tree``: of ``text``, where it is known."""
         self._program, self._path = program, path
         self._state: State = program.state(path)
-        tree = parse(text)
+        tree = tree or parse(text)
         function, names = _outermost_function(tree, hole)
         self._text_lines = Lines(text)
         self._line = self._text_lines.line(tree.start(function))
@@ -64,6 +77,7 @@ class Graft:
         self._indent = tree.start(function) - self._start
         if _REACHES_OUT.search(source):
             raise NotSound("the function may define names beyond itself")
+        self._source = source
         self._receiver = _first_argument(tree, function)
         self._node = self._find([self._state.id, *names])
         self._function = self._node.node
@@ -77,6 +91,24 @@ class Graft:
         if self._receiver and re.search(rf"\b{self._receiver}\b", written) and _assigns(written):
             raise NotSound("the fill may define an attribute")
         return self._graft(text[self._start : self._end + len(text) - self._size])
+
+    @property
+    def head(self) -> str:
+        """What must stand before the text of the function so that it parses by itself."""
+        return "class _:\n" if self._indent else ""
+
+    def look(self, source: str) -> None:
+        """Check ``source``, a later text of the whole function, for what mypy sees in it; raises NotSound."""
+        if _REACHES_OUT.search(source):
+            raise NotSound("the function may define names beyond itself")
+        if _ties(source) != _ties(self._source):
+            raise NotSound("the function imports other things or is of another kind")
+        info = self._node.active_typeinfo
+        if self._receiver and info is not None:
+            member = re.compile(rf"\b{self._receiver}\s*\.\s*(\w+)")
+            if any(info.get(name) is None for name in set(member.findall(source))):
+                raise NotSound("the function may define an attribute")
+        self._graft(source)
 
     # --- setting up -------------------------------------------------------------------------------------
 
@@ -97,7 +129,8 @@ class Graft:
     def _refuse_difference(self, text: str, hole: Span, baseline: list[Message]) -> None:
         """The graft of what is there already must say what the whole check said about these lines."""
         last = self._text_lines.line(max(self._end - 1, 0))
-        whole = [m for m in baseline if m.path == self._path and self._line <= m.line <= last]
+        mine_too = [m for m in baseline if m.path == self._path and m.code not in _OF_IMPORTS]
+        whole = [m for m in mine_too if self._line <= m.line <= last]
         mine = self._graft(text[self._start : self._end])
         if Counter(mine) != Counter(whole):
             raise NotSound("a graft and a whole check differ on this function")
@@ -175,6 +208,11 @@ class Graft:
         if len(found) != 1 or not isinstance(found[0], FuncDef):
             raise NotSound("the fill ends the function")
         return found[0]
+
+
+def _ties(source: str) -> tuple[list[str], set[str]]:
+    """The imports of a function's text, and which of the words it has that make it of another kind."""
+    return _IMPORTS.findall(source), set(_NEW_IN_FILL.findall(source))
 
 
 def _inner(found: list[Statement]) -> list[Statement]:

@@ -109,6 +109,10 @@ class Program:
         """Whether ``text`` is what the program holds for ``path``."""
         return self._build is not None and self._clean and self._texts.get(path) == text
 
+    def others(self, path: str) -> dict[str, str]:
+        """The buffers shown for other files than ``path``."""
+        return {other: text for other, text in self._texts.items() if other != path}
+
     def stale(self) -> bool:
         """Whether files of the program have changed on disk since the last update."""
         if self._build is None:
@@ -167,6 +171,8 @@ class Program:
         """Build anew, keeping as many of the files edited before as agree with ``path``."""
         kept = [p for p in self.modules if p != path][-(_MOST_SOURCES // 2) :]
         self._build, self.modules, self.bases = None, {}, set()
+        gc.unfreeze()  # else the old build, a web of cycles, would never be collected
+        gc.collect()
         self._hold(path, text)
         for stale in [p for p in self.files.buffers if p != path and p not in kept]:
             self.files.drop(stale)

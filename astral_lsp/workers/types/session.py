@@ -15,6 +15,7 @@ from astral_lsp.workers.types.expected import Observer
 from astral_lsp.workers.types.frame import Frames
 from astral_lsp.workers.types.judge import Judge
 from astral_lsp.workers.types.program import Program
+from astral_lsp.workers.types.quick import Quick
 
 
 class Session:
@@ -28,6 +29,7 @@ class Session:
         observer = Observer()
         program = Program(self.configuration, observer.plugin)
         self.frames = Frames(program, observer)
+        self.quick = Quick(program, observer)
         self.judge = Judge(program, self.frames)
 
     def about(self) -> dict[str, Any]:
@@ -43,7 +45,7 @@ class Session:
 
     def analyse(self, params: Analyse) -> Analysed:
         """σ and Γ of the asked holes."""
-        return analyse(params, self._path(params.path), self.frames)
+        return analyse(params, self._path(params.path), self.frames, self.quick)
 
     def check(self, params: CheckTypes, cancelled: Callable[[], bool]) -> Judged:
         """Verdicts of the fills."""
@@ -51,6 +53,7 @@ class Session:
 
     def close(self) -> None:
         """End what was started."""
+        self.quick.close()
         self.judge.close()
 
     def _path(self, path: str) -> str:
