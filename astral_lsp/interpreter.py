@@ -24,7 +24,9 @@ def find_interpreter(root: Path, setting: str = "") -> str:
     if setting:
         path = Path(setting).expanduser()
         path = path if path.is_absolute() else root / path
-        found = _inside(path) if path.is_dir() else (str(path) if path.is_file() else shutil.which(setting))
+        found = _inside(path) if path.is_dir() else (str(path) if path.is_file() else None)
+        if not found and path.name == setting:
+            found = shutil.which(setting)
         if not found:
             raise NoInterpreter(f"the interpreter {setting!r} of the settings does not exist")
         return found
@@ -32,6 +34,12 @@ def find_interpreter(root: Path, setting: str = "") -> str:
         if found := _inside(prefix):
             return found
     return shutil.which("python3") or shutil.which("python") or sys.executable
+
+
+def from_command_line(value: str) -> str:
+    """An interpreter as a setting, with its path, if it is one, relative to the working folder."""
+    path = Path(value).expanduser()
+    return str(path.absolute()) if value and path.exists() else value
 
 
 def _prefixes(root: Path) -> Iterator[Path]:

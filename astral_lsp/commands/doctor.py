@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import importlib.metadata
+import importlib.util
 import json
 import platform
 import shutil
@@ -20,7 +21,8 @@ from rich.markup import escape
 
 from astral_lsp.config import ConfigError, Settings, from_pyproject, merge
 from astral_lsp.fill.session import Session
-from astral_lsp.interpreter import NoInterpreter, find_interpreter, find_root
+from astral_lsp.interpreter import NoInterpreter, find_interpreter, find_root, from_command_line
+from astral_lsp.verify.sandbox import explain
 
 _SIGNS = {"ok": "[green]✓[/]", "warning": "[yellow]![/]", "problem": "[red]✗[/]"}
 _PROBE_SECONDS = 20
@@ -52,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the command; exit code 0 when nothing stands in the way of filling, 1 otherwise."""
     root = find_root(arguments.folder.resolve())
-    checks = asyncio.run(examine(root, arguments.interpreter or ""))
+    checks = asyncio.run(examine(root, from_command_line(arguments.interpreter or "")))
     if arguments.json:
         payload = {"schema": "astral-lsp/doctor/1", "root": str(root), "checks": checks}
         print(msgspec.json.format(msgspec.json.encode(payload), indent=2).decode())
@@ -60,16 +62,16 @@ def run(arguments: argparse.Namespace) -> int:
         out = Console(highlight=False, soft_wrap=True)
         for check in checks:
             out.print(f"{_SIGNS[check.state]} {check.name:<12} {escape(check.detail)}")
-            if check.advice:
-                out.print(f"  {'':<12} [dim]→ {escape(check.advice)}[/]")
+            for line in check.advice.splitlines():
+                out.print(f"  {'':<12} [dim]→ {escape(line)}[/]")
     return int(any(check.state == "problem" for check in checks))
 
 
 async def examine(root: Path, interpreter: str = "") -> list[Check]:
     """Every check, cheap ones first; never raises."""
-    checks = [_server(), _torch(), _processor(), _memory(), _weights(), _disk()]
-    settings, check = _settings(root, interpreter)
-    checks.append(check)
+    settings, about_settings = _settings(root, interpreter)
+    checks = [_server(), _torch(), _processor(), _memory(), _weights(settings), _adapter(settings), _disk()]
+    checks.append(about_settings)
     python, check = _interpreter(root, settings)
     checks.append(check)
     if python:
@@ -125,12 +127,38 @@ def _memory() -> Check:
     return Check("memory", "ok", f"{free:.1f} GB free")
 
 
-def _weights() -> Check:
+def _weights(settings: Settings) -> Check:
+    if settings.model.base:
+        path = Path(settings.model.base).expanduser()
+        if path.is_file():
+            return Check("weights", "ok", f"{path} ({path.stat().st_size / 1e6:.0f} MB), by the settings")
+        return Check("weights", "problem", f"{path} is not a file", "mend model.base in the settings")
     status = Store().status()
     if status.stored:
         return Check("weights", "ok", f"{status.path} ({status.weights.bytes / 1e6:.0f} MB)")
     advice = "astral-lsp model pull (the first fill does it by itself), or astral-lsp model add FILE"
     return Check("weights", "warning", "not there yet", advice)
+
+
+def _adapter(settings: Settings) -> Check:
+    """Without an adapter for the base, ``flow`` and ``hybrid`` cannot run."""
+    asked = settings.model.adapter
+    if asked == "none":
+        return Check("adapter", "ok", "none, by the settings: the engine is ar")
+    # the package's own home, found without importing it: that would load torch
+    found = importlib.util.find_spec("astral_model")
+    home = Path(found.origin).resolve().parent if found is not None and found.origin else Path()
+    released = (*home.glob("adapters/*/adapter.json"), *home.parent.glob("adapters/*/adapter.json"))
+    cards = [Path(asked).expanduser() / "adapter.json"] if asked else sorted(released)
+    try:
+        card = json.loads(cards[0].read_text("utf-8"))
+        name, steps = f"{cards[0].parent.name} {card['sha256'][:12]}", card.get("steps", "?")
+    except (IndexError, OSError, ValueError, KeyError, TypeError):
+        where = asked or "the installed package"
+        return Check("adapter", "warning", f"none in {where}: the engine is ar", "install the package again")
+    if not settings.model.base and card.get("base_sha256") != Store().weights.sha256:
+        return Check("adapter", "problem", f"{name} is for another base", "set model.adapter, or to none")
+    return Check("adapter", "ok", f"{name}, {steps} training steps")
 
 
 def _disk() -> Check:
@@ -201,11 +229,14 @@ async def _pytest(session: Session) -> list[Check]:
         if version
         else Check("pytest", "warning", "not installed under the project's interpreter", advice)
     )
-    layers = ", ".join(about.get("sandbox") or []) or "no layer"
-    missing = ", ".join(about.get("missing") or [])
+    layers: dict[str, bool] = about.get("sandbox") or {}
+    working = ", ".join(name for name, works in layers.items() if works) or "no layer"
+    missing: dict[str, str] = about.get("missing") or {}
     if not missing:
-        return [pytest, Check("sandbox", "ok", layers)]
-    advice = (
-        "tests still run, and the verdict names what is missing; verify.tests.sandbox = require forbids it"
-    )
-    return [pytest, Check("sandbox", "warning", f"{layers}; missing: {missing}", advice)]
+        return [pytest, Check("sandbox", "ok", working)]
+    advised = [
+        *explain(missing),
+        "tests still run, and verdicts name what is missing; verify.tests.sandbox = require forbids it",
+    ]
+    detail = f"{working}; missing: {', '.join(missing)}"
+    return [pytest, Check("sandbox", "warning", detail, "\n".join(advised))]

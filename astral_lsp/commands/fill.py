@@ -22,7 +22,7 @@ from astral_lsp.fill.run import fill_hole
 from astral_lsp.fill.session import Session
 from astral_lsp.holes.find import find_holes, hole_at, hole_from_range
 from astral_lsp.holes.model import Hole, replace_span
-from astral_lsp.interpreter import NoInterpreter, find_interpreter, find_root
+from astral_lsp.interpreter import NoInterpreter, find_interpreter, find_root, from_command_line
 
 SCHEMA = "astral-lsp/fill/1"
 BUDGET_SECONDS = 20.0
@@ -80,7 +80,7 @@ def load_settings(root: Path, arguments: argparse.Namespace) -> Settings:
         changes["fill"]["candidates"] = arguments.candidates
     changes["fill"]["budgetS"] = arguments.budget or BUDGET_SECONDS
     if getattr(arguments, "interpreter", None):
-        changes["interpreter"] = arguments.interpreter
+        changes["interpreter"] = from_command_line(arguments.interpreter)
     return merge(from_pyproject(root), changes)
 
 

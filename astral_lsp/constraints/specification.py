@@ -12,19 +12,21 @@ from collections.abc import Sequence
 import msgspec
 
 from astral_lsp.context.environment import Environment
-from astral_lsp.context.prompt import Prompt, build_prompt
+from astral_lsp.context.prompt import Prompt, build_prompt, in_sight
 from astral_lsp.holes.lines import BOM, line_ending, line_start
 from astral_lsp.holes.mask import neutralise
-from astral_lsp.holes.model import Category, Hole
+from astral_lsp.holes.model import Category, Hole, Span
 from astral_lsp.report import Domain
 from astral_lsp.verify.syntax import check_syntax
 from astral_lsp.workers.protocol import EngineName, Propose
 
 _LINE_ENDING = re.compile(r"\r\n|\r")
 _MAX_PREFERRED = 16
+_EMPTY_NAMES = ("_", "x", "hole", "todo", "value", "expr", "fill", "here")
+"""What people write after the question mark when they do not mean anything by it."""
 PREFIX_CHARS = 3000
 SUFFIX_CHARS = 1000
-RELATED_CHARS = 1200
+RELATED_CHARS = 800
 
 
 class Specification(msgspec.Struct, frozen=True):
@@ -100,7 +102,7 @@ def propose(
 def model_context(text: str, hole: Hole, others: Sequence[Hole], related: str = "") -> Prompt:
     """What the model reads: other holes as plain Python, line feeds only, the hole's words as a comment.
 
-    ``related`` (cut at 1200 characters) goes first and takes its room from the far lines of the file.
+    ``related`` (cut at `RELATED_CHARS`) goes first and takes its room from the far lines of the file.
     """
     masked = neutralise(text, others, replacement=_shown)
     start = masked.to_masked(hole.start)
@@ -115,6 +117,17 @@ def model_context(text: str, hole: Hole, others: Sequence[Hole], related: str = 
         before + after, len(before), len(before), prefix_chars=near, suffix_chars=SUFFIX_CHARS
     )
     return Prompt(related + prompt.prefix, prompt.suffix)
+
+
+def sight(text: str, hole: Hole) -> Span:
+    """What of the buffer the model sees at least, whatever else is related to the hole."""
+    return in_sight(
+        text,
+        hole.start,
+        hole.end,
+        prefix_chars=PREFIX_CHARS - RELATED_CHARS,
+        suffix_chars=SUFFIX_CHARS,
+    )
 
 
 def finish(text: str, hole: Hole, candidate: str, other_holes: Sequence[Hole] = ()) -> str:
@@ -146,9 +159,11 @@ def _shown(hole: Hole) -> str:
 def _with_comment(before: str, hole: Hole) -> str:
     """Keep the words that the span or the marker takes with it as a comment above the canvas."""
     gone = hole.marker == "hole_call" or "#" in hole.text
-    if not hole.comment or not gone:
+    words = " ".join(hole.comment.split()) if gone else ""
+    if not words and hole.name is not None and hole.name not in _EMPTY_NAMES:
+        words = hole.name
+    if not words:
         return before
-    words = " ".join(hole.comment.split())
     at = len(before) if hole.category == "statements" else line_start(before, len(before))
     indent = hole.indent
     comment = f"# {words}\n{indent}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 import msgspec
@@ -14,6 +15,8 @@ from astral_lsp.workers.protocol import HoleTypes, Name
 
 Source = Literal["mypy", "syntax"]
 _UNKNOWN = ("", "Any", "typing.Any")
+_WRITABLE = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
+"""mypy has names of its own, such as ``_Wrapper@16`` for a class inside a function."""
 _REACH_ORDER = ("local", "argument", "self", "global", "import", "builtin")
 
 
@@ -42,7 +45,8 @@ def environment(
     tree = tree if tree is not None and tree.text == text else parse(text)
     written = bindings_before(tree, hole)
     expected, source = _expected(tree, hole, types)
-    names = {name.name: name for name in (types.names if types is not None else [])}
+    said = types.names if types is not None else []
+    names = {name.name: name for name in said if _WRITABLE.fullmatch(name.name)}
     for name in written.names.values():
         known = names.setdefault(name.name, name)
         if known.type in _UNKNOWN and name.type not in _UNKNOWN:

@@ -1,8 +1,8 @@
 """What the denoiser reads around a hole. Training and serving both build it here.
 
 Layout (notes/model.md): ``<fim_prefix> prefix <fim_suffix> suffix <fim_middle> canvas``. When the file is
-longer than the budget, the prefix keeps the nearest lines and, before them, what they lean on: the imports of
-names they use, the header of the enclosing class and the signature of the enclosing function.
+longer than the budget, the prefix keeps the nearest statements and, before them, what they lean on: the
+imports and the headers of the blocks around them.
 """
 
 from __future__ import annotations
@@ -11,9 +11,17 @@ import ast
 import re
 from typing import NamedTuple
 
+import tree_sitter
+
+from astral_lsp.holes.lines import line_end, line_indent, line_start
+from astral_lsp.holes.model import Span
+from astral_lsp.holes.scopes import docstring, is_string_statement, statements
+from astral_lsp.holes.tree import Step, SyntaxTree, parse
+
 _WORD = re.compile(r"[^\W\d]\w*")
-_HEADER = re.compile(r"^([ \t]*)(?:async[ \t]+def|def|class)\b")
-_IMPORT = re.compile(r"^(?:import|from)[ \t]")
+_IMPORT = re.compile(r"^(?:import|from)[ \t](?![ \t]*__future__)")
+_BLOCKS = ("block", "module")
+_DEFINITIONS = ("function_definition", "class_definition")
 
 
 class Prompt(NamedTuple):
@@ -34,11 +42,22 @@ def build_prompt(
     before, after = text[:start], text[end:]
     suffix = after if len(after) <= suffix_chars else _cut_at_line(after[:suffix_chars])
     if len(before) > prefix_chars:
-        before = _near_lines(before, prefix_chars)
+        before = _near(before, after, prefix_chars)
     room = prefix_chars - len(before)
     if related and room > 0:
         before = related[:room].rstrip("\n") + "\n\n" + before if len(related) <= room else before
     return Prompt(before, suffix)
+
+
+def in_sight(text: str, start: int, end: int, *, prefix_chars: int = 3000, suffix_chars: int = 1000) -> Span:
+    """What of ``text`` a prompt of these budgets shows at least."""
+    low = 0 if start <= prefix_chars else start - _near_budget(prefix_chars)
+    return Span(low, min(len(text), end + suffix_chars))
+
+
+def _near_budget(budget: int) -> int:
+    """What of the prefix goes to the nearest lines; the rest is for imports and headers."""
+    return budget * 4 // 5
 
 
 def _cut_at_line(text: str) -> str:
@@ -46,43 +65,147 @@ def _cut_at_line(text: str) -> str:
     return text[: newline + 1] if newline > 0 else text
 
 
-def _near_lines(before: str, budget: int) -> str:
-    """The last lines of ``before`` within ``budget``, headed by the imports and headers they lean on."""
-    cut = before.find("\n", len(before) - budget * 4 // 5) + 1
-    if cut <= 0:
-        return before[-budget:]
-    near, far = before[cut:], before[:cut]
-    head = _headers(far, near)
-    room = budget - len(near) - len(head)
-    imports = _imports(far, set(_WORD.findall(near)), max(0, room))
-    return imports + head + near
-
-
-def _headers(far: str, near: str) -> str:
-    """Signature lines in ``far`` of the classes and functions that enclose the start of ``near``."""
-    limit = next(
-        (len(line) - len(line.lstrip()) for line in near.splitlines() if line.strip()),
-        0,
-    )
-    found: list[str] = []
-    for line in reversed(far.splitlines(keepends=True)):
-        match = _HEADER.match(line)
-        if limit == 0:
+def _near(before: str, after: str, budget: int) -> str:
+    """The last statements of ``before`` within ``budget``, headed by what they lean on."""
+    tree = parse(f"{before}x{after[:_AHEAD]}")
+    shown, head = before[len(before) - budget :], ""
+    share = _near_budget(budget)
+    for _ in range(2):  # once more with what the head did not need
+        least = before.find("\n", len(before) - share) + 1
+        if least <= 0:
             break
-        if match and len(match[1]) < limit:
-            found.append(line)
-            limit = len(match[1])
+        cut = _first_statement(tree, least, len(before))
+        again = _head(tree, before, cut, after, budget - (len(before) - cut))
+        if len(again) < len(head):
+            break
+        head = again
+        shown, share = head + before[cut:], budget - len(head)
+    return shown
+
+
+def _head(tree: SyntaxTree, before: str, cut: int, after: str, room: int) -> str:
+    """Imports and headers above ``before[cut:]``, at most ``room`` characters."""
+    headers = _headers(tree, cut, room)
+    used = set(_WORD.findall(headers + before[cut:] + after[:_AHEAD]))
+    return _imports(before[:cut], used, room - len(headers)) + headers
+
+
+_AHEAD = 2000
+"""Characters after the hole that the parser is shown, so that it sees the blocks around the hole closed."""
+
+
+def _first_statement(tree: SyntaxTree, least: int, hole: int) -> int:
+    """Start of the line at or after ``least`` with which the near part begins: that of a whole statement,
+    where there is one before the ``hole``."""
+    path = tree.path(least)
+    for index, step in enumerate(path[1:], 1):
+        if step.node.is_error:
+            return least
+        if path[index - 1].type not in _BLOCKS:
+            continue
+        stop = tree.end(step.node)
+        if stop > hole:
+            least = max(least, _body_start(tree, step.node, hole))
+            continue  # it holds the hole: only a part of it is left out
+        if tree.start(step.node) >= least or _is_docstring(path, index):
+            break  # of a docstring the beginning stays, and the nearest lines
+        if step.type in (*_DEFINITIONS, "decorated_definition") and stop - least > (hole - least) // 3:
+            least = max(least, _body_start(tree, step.node, hole))
+            continue  # too much to leave out
+        least = stop + 1
+        break
+    return min(_skip_blank(tree.text, least, hole), line_start(tree.text, hole))
+
+
+def _body_start(tree: SyntaxTree, node: tree_sitter.Node, hole: int) -> int:
+    """Where the lines after the header of a compound statement begin, 0 when the hole is in its header."""
+    inner = node.child_by_field_name("definition") or node
+    body = inner.child_by_field_name("body") or inner.child_by_field_name("consequence")
+    start = tree.start(body) if body is not None else 0
+    return line_start(tree.text, start) if 0 < start <= hole else 0
+
+
+def _is_docstring(path: list[Step], index: int) -> bool:
+    block = path[index - 1].node
+    inside = index > 1 and path[index - 2].type in _DEFINITIONS
+    return inside and statements(block)[0] == path[index].node and is_string_statement(path[index].node)
+
+
+def _skip_blank(text: str, offset: int, limit: int) -> int:
+    """The first line from ``offset`` on that is not blank."""
+    offset = line_start(text, offset) if offset < limit else limit
+    while offset < limit and not text[offset : line_end(text, offset)].strip():
+        following = line_end(text, offset) + 1
+        if following > limit:
+            break
+        offset = following
+    return offset
+
+
+# --- headers ----------------------------------------------------------------------------------------------
+
+
+def _headers(tree: SyntaxTree, cut: int, room: int) -> str:
+    """Headers of the blocks around ``cut`` that begin before it, the innermost first to get room."""
+    at = cut + len(line_indent(tree.text, cut))
+    path = tree.path(at)
+    found: list[str] = []
+    for index in range(len(path) - 1, 0, -1):
+        if path[index].type != "block" or tree.start(path[index - 1].node) >= cut:
+            continue
+        shown = _header(tree, path, index, cut)
+        room -= len(shown)
+        if room < 0:
+            break
+        found.append(shown)
     return "".join(reversed(found))
 
 
+def _header(tree: SyntaxTree, path: list[Step], index: int, cut: int) -> str:
+    """The lines that open the block at ``path[index]``; with a docstring that they cut off, its first one."""
+    owner, block = path[index - 1].node, path[index].node
+    start = line_start(tree.text, tree.start(owner))
+    shown = tree.text[start : tree.start(block)].rstrip() + "\n"
+    if owner.type not in _DEFINITIONS or tree.start(block) >= cut:
+        return shown
+    own = statements(block)[:1]
+    if own and is_string_statement(own[0]) and tree.end(own[0]) > cut:
+        begins = tree.start(own[0])
+        return shown + tree.text[line_start(tree.text, begins) : line_end(tree.text, begins)] + "\n"
+    first = docstring(tree, owner).split("\n")[0]
+    if first and '"""' not in first:
+        shown += f'{line_indent(tree.text, tree.start(block))}"""{first}"""\n'
+    return shown
+
+
+# --- imports ----------------------------------------------------------------------------------------------
+
+
 def _imports(far: str, used: set[str], room: int) -> str:
-    """Top-level imports of ``far`` that bind a name in ``used``: whole statements, within ``room``."""
-    kept: list[str] = []
+    """Top-level imports of ``far`` that bind a name in ``used``, as many as there is room for."""
+    shown = ""
     for statement in _import_statements(far):
-        if used & set(_WORD.findall(statement)) and len(statement) <= room:
-            kept.append(statement)
-            room -= len(statement)
-    return "".join(kept)
+        if not used & set(_bound(statement)):
+            continue
+        form = next((form for form in (statement, _only(statement, used)) if len(form) < room), "")
+        shown += form
+        room -= len(form)
+    return shown + "\n" if shown else ""
+
+
+def _bound(statement: str) -> list[str]:
+    """Names that an import statement binds; of ``import a.b`` the first."""
+    node = ast.parse(statement).body[0]
+    names = node.names if isinstance(node, (ast.Import, ast.ImportFrom)) else []
+    return [name.asname or name.name.partition(".")[0] for name in names]
+
+
+def _only(statement: str, used: set[str]) -> str:
+    """The import without the names that are not ``used``."""
+    node = ast.parse(statement).body[0]
+    if isinstance(node, ast.ImportFrom):
+        node.names = [name for name in node.names if (name.asname or name.name) in used]
+    return ast.unparse(node) + "\n"
 
 
 def _import_statements(text: str) -> list[str]:

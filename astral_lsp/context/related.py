@@ -1,4 +1,5 @@
-"""Definitions elsewhere in the repository that the neighbourhood of a hole leans on, as short source.
+"""Definitions out of the model's sight that the neighbourhood of a hole leans on, as short source: those of
+other files of the repository and of far parts of the same file.
 
 Files are read as text and parsed by tree-sitter: nothing is imported and nothing runs. What is shown of a
 function is its signature and the first line of its docstring; of a class also its fields and methods.
@@ -8,15 +9,15 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import tree_sitter
 
+from astral_lsp.context.outline import definition, member_name, members_outline, outline
 from astral_lsp.holes.imports import Imports
-from astral_lsp.holes.model import Hole
-from astral_lsp.holes.scopes import docstring
+from astral_lsp.holes.model import Hole, Span
 from astral_lsp.holes.tree import SyntaxTree, parse
 
 MAX_FILE_BYTES = 400_000
@@ -24,7 +25,11 @@ MAX_FILE_BYTES = 400_000
 _NEAR_CHARS = 1500
 _MAX_DEFINITIONS = 12
 _MAX_CHAIN = 3
+LONGEST = 500
+"""Characters of one definition: a large class must not push out everything else."""
 _WORD = re.compile(r"[^\W\d]\w*")
+_DOTTED = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
+_MEMBER = re.compile(r"\b(?:self|cls)\.([^\W\d]\w*)")
 
 
 class _File(NamedTuple):
@@ -41,26 +46,38 @@ class Repository:
         self._keep = keep
         self._files: OrderedDict[Path, _File] = OrderedDict()
 
-    def related(self, text: str, hole: Hole, path: Path, *, expected: str = "", budget: int = 1200) -> str:
+    def related(
+        self,
+        text: str,
+        hole: Hole,
+        path: Path,
+        *,
+        expected: str = "",
+        types: Mapping[str, str] | None = None,
+        near: Span | None = None,
+        budget: int = 1200,
+    ) -> str:
         """Source of up to ``budget`` characters, nearest need first; '' when nothing fits or is found.
 
-        ``path`` is where the buffer is saved (or would be); ``expected`` is σ. Unreadable files are skipped.
+        ``path`` is where the buffer is saved (or would be), ``expected`` is σ, ``types`` what Γ says of names
+        and ``near`` what of the buffer the model sees anyway (None: all). Unreadable files are skipped.
         """
         tree = parse(text)
         imports = Imports(tree).origins
-        shown: list[str] = []
-        seen: set[tuple[Path, str]] = set()
-        for name in _needed(text, hole, expected):
+        blocks = _Blocks(budget)
+        if near is not None:
+            blocks.add(_own_members(tree, hole, near))
+        for name in _needed(text, hole, expected, types or {}):
             origin = imports.get(name)
-            found = self._find(origin, path) if origin else None
-            if found is None or found[:2] in seen or len(shown) >= _MAX_DEFINITIONS:
-                continue
-            seen.add(found[:2])
-            block = f"# {origin}\n{outline(found[2], found[3])}"
-            if len(block) + 1 <= budget:
-                shown.append(block)
-                budget -= len(block) + 1
-        return "\n".join(shown)
+            if origin is not None:
+                found = self._find(origin, path)
+                if found is not None:
+                    key = (str(found[0]), found[1])
+                    blocks.add(f"# {origin}\n" + outline(found[2], found[3], LONGEST), key)
+            elif near is not None and (node := definition(tree, name)) is not None:
+                if _hidden(tree, node, near):
+                    blocks.add("# in this module\n" + outline(tree, node, LONGEST), ("", name))
+        return "\n".join(blocks.shown)
 
     def _find(
         self, origin: str, importer: Path, chain: int = 0
@@ -72,7 +89,7 @@ class Repository:
             tree = self._tree(file) if inside else None
             if tree is None:
                 continue
-            node = _definition(tree, name)
+            node = definition(tree, name)
             if node is not None:
                 return file, name, tree, node
             again = Imports(tree).origins.get(name)
@@ -114,79 +131,51 @@ class Repository:
         return tree
 
 
-def outline(tree: SyntaxTree, node: tree_sitter.Node) -> str:
-    """Signature, first docstring line and, of a class, fields and method signatures, as valid source."""
-    inner = _inner(node)
-    if inner.type == "function_definition":
-        return _decorators(tree, node) + _function(tree, inner, "")
-    if inner.type == "class_definition":
-        return _decorators(tree, node) + _class(tree, inner)
-    return tree.source(node) + "\n"
+class _Blocks:
+    """Pieces of source within a budget, each thing once."""
+
+    def __init__(self, budget: int) -> None:
+        self.shown: list[str] = []
+        self._left = budget
+        self._seen: set[tuple[str, str]] = set()
+
+    def add(self, block: str, key: tuple[str, str] | None = None) -> None:
+        """Take ``block`` when there is room for it and its key is new."""
+        if key is not None and key in self._seen:
+            return
+        if key is not None:
+            self._seen.add(key)
+        if block and len(block) + 1 <= self._left and len(self.shown) < _MAX_DEFINITIONS:
+            self.shown.append(block)
+            self._left -= len(block) + 1
 
 
-def _needed(text: str, hole: Hole, expected: str) -> list[str]:
-    """Names to explain, the most telling first: those in σ, then those written nearest to the hole."""
+def _needed(text: str, hole: Hole, expected: str, types: Mapping[str, str]) -> list[str]:
+    """Names to explain, the most telling first: those in σ, then those written nearest to the hole, each
+    followed by those in its type."""
     low = max(hole.function.start if hole.function else 0, hole.start - _NEAR_CHARS)
-    before = _WORD.findall(text[low : hole.start])
-    after = _WORD.findall(text[hole.end : min(hole.end + _NEAR_CHARS // 3, len(text))])
-    header = _WORD.findall(text[hole.function.start : hole.start][:400]) if hole.function else []
-    return list(dict.fromkeys([*_WORD.findall(expected), *reversed(before), *header, *after]))
+    before = _DOTTED.findall(text[low : hole.start])
+    after = _DOTTED.findall(text[hole.end : min(hole.end + _NEAR_CHARS // 3, len(text))])
+    header = _DOTTED.findall(text[hole.function.start : hole.start][:400]) if hole.function else []
+    names = _WORD.findall(expected)
+    for dotted in dict.fromkeys([*reversed(before), *header, *after]):
+        names.append(dotted.partition(".")[0])
+        names += _WORD.findall(types.get(dotted) or types.get(dotted.rpartition(".")[0]) or "")
+    return list(dict.fromkeys(names))
 
 
-def _definition(tree: SyntaxTree, name: str) -> tree_sitter.Node | None:
-    for child in tree.root.named_children:
-        inner = _inner(child)
-        if inner.type in ("function_definition", "class_definition"):
-            own = inner.child_by_field_name("name")
-            if own is not None and tree.source(own) == name:
-                return child
-        elif child.type in ("expression_statement", "type_alias_statement"):
-            target = child.named_child(0)
-            left = target.child_by_field_name("left") if target is not None else None
-            left = left if left is not None else child.child_by_field_name("left")
-            if left is not None and tree.source(left) == name and child.end_byte - child.start_byte < 300:
-                return child
-    return None
+def _own_members(tree: SyntaxTree, hole: Hole, near: Span) -> str:
+    """Members of the class around the hole that its neighbourhood names and the model does not see."""
+    path = tree.path(min(hole.start, max(len(tree.text) - 1, 0))) if tree.text else []
+    owner = next((step.node for step in reversed(path) if step.type == "class_definition"), None)
+    body = owner.child_by_field_name("body") if owner is not None else None
+    if owner is None or body is None:
+        return ""
+    hidden = {member_name(tree, child) for child in body.named_children if _hidden(tree, child, near)}
+    low, high = max(near.start, hole.start - _NEAR_CHARS), min(near.end, hole.end + _NEAR_CHARS // 3)
+    named = _MEMBER.findall(tree.text[low : hole.start])[::-1] + _MEMBER.findall(tree.text[hole.end : high])
+    return members_outline(tree, owner, [n for n in dict.fromkeys(named) if n in hidden], LONGEST)
 
 
-def _inner(node: tree_sitter.Node) -> tree_sitter.Node:
-    return (node.child_by_field_name("definition") or node) if node.type == "decorated_definition" else node
-
-
-def _decorators(tree: SyntaxTree, node: tree_sitter.Node, indent: str = "") -> str:
-    return "".join(f"{indent}{tree.source(child)}\n" for child in node.children if child.type == "decorator")
-
-
-def _header(tree: SyntaxTree, node: tree_sitter.Node) -> str:
-    body = node.child_by_field_name("body")
-    end = tree.start(body) if body is not None else tree.end(node)
-    lines = tree.text[tree.start(node) : end].split("\n")
-    header = " ".join(line.split("#")[0].strip() for line in lines if not line.strip().startswith("#"))
-    return header.replace("( ", "(").replace(", )", ")").replace(",)", ")").strip()
-
-
-def _function(tree: SyntaxTree, node: tree_sitter.Node, indent: str) -> str:
-    summary = docstring(tree, node).split("\n")[0]
-    body = f'\n{indent}    """{summary}"""\n' if summary and '"""' not in summary else " ...\n"
-    return f"{indent}{_header(tree, node)}{body}"
-
-
-def _class(tree: SyntaxTree, node: tree_sitter.Node) -> str:
-    parts = [_header(tree, node) + "\n"]
-    summary = docstring(tree, node).split("\n")[0]
-    if summary and '"""' not in summary:
-        parts.append(f'    """{summary}"""\n')
-    body = node.child_by_field_name("body")
-    for child in body.named_children if body is not None else []:
-        inner = _inner(child)
-        if inner.type == "function_definition":
-            parts.append(_decorators(tree, child, "    ") + f"    {_header(tree, inner)} ...\n")
-        elif _is_field(child):
-            parts.append(f"    {tree.source(child)}\n")
-    return "".join(parts) if len(parts) > 1 else parts[0].rstrip("\n") + " ...\n"
-
-
-def _is_field(node: tree_sitter.Node) -> bool:
-    assignment = node.named_child(0) if node.type == "expression_statement" else None
-    short = node.end_byte - node.start_byte < 160
-    return assignment is not None and assignment.type == "assignment" and short
+def _hidden(tree: SyntaxTree, node: tree_sitter.Node, near: Span) -> bool:
+    return tree.end(node) <= near.start or tree.start(node) >= near.end

@@ -16,6 +16,9 @@ from astral_lsp.holes.tree import Step, SyntaxTree
 _CONDITION = "bool"
 _ITERABLE = "Iterable[object]"
 _SUBSCRIPTED = re.compile(r"(?:\w+\.)*(?P<name>\w+)\[(?P<arguments>.*)\]", re.DOTALL)
+_QUALIFIED = re.compile(
+    r"(?:\w+\.)*(?P<qualifier>Final|ClassVar|InitVar|TypeAlias)(?:\[(?P<inner>.*)\])?", re.DOTALL
+)
 _YIELDING = ("Iterator", "Iterable", "Generator", "AsyncIterator", "AsyncIterable", "AsyncGenerator")
 _PLAIN: dict[tuple[str, str | None], str] = {
     ("with_item", "value"): "AbstractContextManager[object]",
@@ -65,7 +68,7 @@ def _consumed(tree: SyntaxTree, path: list[Step], index: int) -> str | None:
         return _yielded(tree, function) if function is not None else None
     if outer.type in ("assignment", "typed_default_parameter"):
         value = inner.field in ("right", "value")
-        return _annotation(tree, outer.node.child_by_field_name("type")) if value else None
+        return _declared(_annotation(tree, outer.node.child_by_field_name("type"))) if value else None
     if outer.type in ("for_statement", "for_in_clause") and inner.field == "right":
         return "AsyncIterable[object]" if _is_async(outer.node) else _ITERABLE
     if outer.type == "with_item" and _is_async(path[index - 3].node if index > 2 else outer.node):
@@ -92,6 +95,16 @@ def _annotation(tree: SyntaxTree, node: tree_sitter.Node | None) -> str | None:
     if len(text) > 1 and text[0] in "\"'" and text[-1] == text[0]:
         text = text[1:-1]
     return None if "?" in text or "__hole__" in text or text == "..." else text
+
+
+def _declared(annotation: str | None) -> str | None:
+    """What an annotated assignment wants of its value: qualifiers say how a name is bound, not its type."""
+    match = _QUALIFIED.fullmatch(annotation or "")
+    if match is None:
+        return annotation
+    if match["qualifier"] == "TypeAlias":
+        return "type"
+    return _declared(match["inner"]) if match["inner"] else None
 
 
 def _returned(tree: SyntaxTree, function: tree_sitter.Node) -> str | None:

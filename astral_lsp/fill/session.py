@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from astral_lsp.config import Settings
-from astral_lsp.constraints.specification import compile_specification, finish, propose
+from astral_lsp.constraints.specification import compile_specification, finish, propose, sight
 from astral_lsp.context.environment import Environment
 from astral_lsp.context.environment import environment as merge_environment
 from astral_lsp.context.related import Repository
@@ -149,6 +149,8 @@ class Session:
             hole,
             Path(document.path),
             expected=environment.expected or "",
+            types={name.name: name.type for name in environment.names},
+            near=sight(document.text, hole),
         )
         specification = compile_specification(
             hole, environment, types=options.check_types, tests=options.run_tests

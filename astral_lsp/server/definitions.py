@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from astral_lsp.context.related import Repository, outline
+from astral_lsp.context.outline import outline
+from astral_lsp.context.related import Repository
 from astral_lsp.holes.model import Hole
 from astral_lsp.holes.tree import SyntaxTree
 from astral_lsp.server.documents import OpenDocument, document_path

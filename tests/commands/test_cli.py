@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from astral_lsp.cli import main
+from astral_lsp.interpreter import NoInterpreter, find_interpreter, from_command_line
 
 SOURCE = 'def f(xs: list[int]) -> int:\n    """Sum."""\n    return __hole__\n'
 
@@ -87,6 +89,44 @@ def test_doctor_names_a_wrong_interpreter(tmp_path: Path, capsys: pytest.Capture
     states = {check["name"]: check["state"] for check in answer["checks"]}
     assert states["interpreter"] == "problem"
     assert states["torch"] == "ok"
+
+
+def test_an_interpreter_on_the_command_line_is_relative_to_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "project").mkdir()
+    (tmp_path / "env").mkdir()
+    (tmp_path / "env" / "python").symlink_to(sys.executable)
+    monkeypatch.chdir(tmp_path)
+    asked = from_command_line("env/python")
+    assert find_interpreter(tmp_path / "project", asked) == str(tmp_path / "env" / "python")
+    assert find_interpreter(tmp_path / "project", from_command_line("python3"))
+    with pytest.raises(NoInterpreter):
+        find_interpreter(tmp_path / "project", "env/python")
+
+
+def checks_of(root: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, dict[str, str]]:
+    main(["doctor", str(root), "--json"])
+    return {check["name"]: check for check in json.loads(capsys.readouterr().out)["checks"]}
+
+
+def test_doctor_names_what_is_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "pyproject.toml").write_text("[tool.mypy]\nstrict = true\n")
+    checks = checks_of(tmp_path, capsys)
+    assert "pyproject.toml" in checks["mypy"]["detail"]
+    assert re.fullmatch(r"astral-\S+ [0-9a-f]{12}, \d+ training steps", checks["adapter"]["detail"])
+    assert all(check["advice"] == "" for check in checks.values() if check["state"] == "ok")
+    assert all(check["advice"] for check in checks.values() if check["state"] != "ok")
+
+
+def test_doctor_names_model_files_that_are_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = '[tool.astral-lsp.model]\nbase = "/no/base.gguf"\nadapter = "/no/adapter"\n'
+    (tmp_path / "pyproject.toml").write_text(settings)
+    checks = checks_of(tmp_path, capsys)
+    assert (checks["weights"]["state"], checks["adapter"]["state"]) == ("problem", "warning")
+    assert "/no/adapter" in checks["adapter"]["detail"]
 
 
 def test_listing_holes_loads_neither_torch_nor_mypy(module: Path) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from astral_lsp.context.prompt import build_prompt
-from astral_lsp.context.related import MAX_FILE_BYTES, Repository
+from astral_lsp.context.related import LONGEST, MAX_FILE_BYTES, Repository
 from astral_lsp.holes.find import find_holes
+from astral_lsp.holes.model import Span
 
 MODELS = '''
 from dataclasses import dataclass
@@ -107,26 +107,73 @@ def test_sees_a_changed_file(root: Path) -> None:
     assert "other: int" in repository.related(text, hole, use)
 
 
-def test_short_files_go_into_the_prompt_whole() -> None:
-    text = "import os\n\n\ndef f(a):\n    return ?x\n"
-    (hole,) = find_holes(text)
-    prompt = build_prompt(text, hole.start, hole.end)
-    assert prompt.prefix == text[: hole.start]
-    assert prompt.suffix == text[hole.end :]
+# --- what is far away in the same file ----------------------------------------------------------------------
+
+LONG = """\
+class Basket:
+    limit: int = 10
+
+    def add(self, name: str, price: int) -> None:
+        secret = 1
+
+    def unrelated(self) -> None:
+        return None
 
 
-def test_long_files_keep_imports_and_headers() -> None:
-    filler = "".join(f"def g{number}(a):\n    return a + {number}\n\n" for number in range(300))
-    near = "".join(f"        total = total + items[{number}]\n" for number in range(80))
-    text = (
-        f"import os\nimport sys\nfrom a import (\n    helper,\n)\n\n{filler}"
-        f"class Shop:\n    def total(self, items):\n{near}        return helper(?x)\n"
-    )
+def cheapest(baskets: list[Basket]) -> Basket:
+    return min(baskets)
+
+
+{filler}
+class Shop:
+    def far(self, percent: float) -> int:
+        secret = 2
+        return 1
+
+    def other(self) -> None:
+        return None
+
+{methods}
+    def near(self, basket):
+        {use}
+"""
+
+
+def far_related(use: str, types: dict[str, str] | None = None) -> str:
+    filler = "".join(f"x{number} = {number}\n" for number in range(300))
+    methods = "".join(f"    def m{number}(self):\n        return 1\n\n" for number in range(100))
+    text = LONG.format(filler=filler, methods=methods, use=use)
     (hole,) = find_holes(text)
-    prompt = build_prompt(text, hole.start, hole.end, prefix_chars=2000)
-    assert len(prompt.prefix) <= 2000
-    assert prompt.prefix.endswith("        return helper(")
-    assert "class Shop:" in prompt.prefix
-    assert "def total(self, items):" in prompt.prefix
-    assert "from a import (\n    helper,\n)" in prompt.prefix
-    assert "import os" not in prompt.prefix
+    near = Span(hole.start - 500, len(text))
+    shown = Repository([]).related(text, hole, Path("m.py"), types=types, near=near)
+    ast.parse(shown)
+    assert "secret" not in shown
+    return shown
+
+
+def test_definitions_out_of_sight_are_shown() -> None:
+    shown = far_related("price = cheapest(?basket)")
+    assert "def cheapest(baskets: list[Basket]) -> Basket: ..." in shown
+    assert "class Basket" not in shown
+
+
+def test_members_of_the_own_class_are_shown_when_they_are_named_and_out_of_sight() -> None:
+    shown = far_related("price = self.far(?percent) + self.m99()")
+    assert shown == "class Shop:\n    def far(self, percent: float) -> int: ...\n"
+
+
+def test_the_class_of_a_name_nearby_is_shown() -> None:
+    shown = far_related("price = basket.add(?name)", {"basket": "Basket | None"})
+    assert "    def add(self, name: str, price: int) -> None: ..." in shown
+    assert "limit: int = 10" in shown
+
+
+def test_a_large_class_keeps_to_its_share() -> None:
+    fields = "".join(f"    def method_{number}(self, value: int) -> int: return 1\n" for number in range(99))
+    text = f"class Large:\n    def _private(self): return 1\n{fields}" + "print()\n" * 500 + "y: Large = ?y\n"
+    (hole,) = find_holes(text)
+    near = Span(hole.start - 2000, len(text))
+    shown = Repository([]).related(text, hole, Path("m.py"), expected="Large", near=near)
+    assert len(shown) <= LONGEST + len("# in this module\n")
+    assert "method_0" in shown
+    assert "_private" not in shown

@@ -35,6 +35,10 @@ EXPECTED = [
     ("a: dict[str, int] = ?x\n", "dict[str, int]"),
     ("a: 'Later' = (?x)\n", "Later"),
     ("a = ?x\n", None),
+    ("A: TypeAlias = ?x\n", "type"),
+    ("a: typing.Final[int] = ?x\n", "int"),
+    ("a: Final = ?x\n", None),
+    ("class A:\n    a: ClassVar[dict[str, int]] = ?x\n", "dict[str, int]"),
     ("def f() -> list[int]:\n    return ?x\n", "list[int]"),
     ("def f() -> list[int]:\n    return a if b else ?x\n", "list[int]"),
     ("def f() -> int:\n    def g():\n        return ?x\n", None),
@@ -136,6 +140,13 @@ def test_mypy_has_the_first_word() -> None:
     assert (alone.expected, alone.source) == ("int", "syntax")
     assert [name.name for name in alone.names if name.fits] == ["b"]
     assert "mypy" in alone.note
+
+
+def test_names_that_only_mypy_can_write_are_left_out() -> None:
+    text = "x = ?x\n"
+    (hole,) = find_holes(text)
+    said = HoleTypes(None, [Name("_Wrapper@16", "type", "global"), Name("self.a", "int", "self")])
+    assert [name.name for name in environment(text, hole, said).names] == ["self.a"]
 
 
 def test_syntax_fills_in_where_mypy_has_no_context() -> None:
