@@ -93,7 +93,9 @@ class _Lister:
         for candidate in fills:
             action = self._candidate(hole, candidate, kind, stale=not fresh)
             action.diagnostics = diagnostics
-            settled = fresh and known is not None and known.over  # an editor may apply it without asking
+            settled = (
+                fresh and known is not None and known.stage == "complete"
+            )  # an editor may apply it without asking
             if settled and candidate.verified and not preferred and self.ls.client.preferred:
                 action.is_preferred = preferred = True
             yield action

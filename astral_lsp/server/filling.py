@@ -16,7 +16,7 @@ from astral_lsp.server import titles
 from astral_lsp.server.documents import OpenDocument, View
 from astral_lsp.server.engine import OnJudged
 from astral_lsp.server.jobs import Job, Keep, NothingYet, StillLoading
-from astral_lsp.server.known import KnownFills
+from astral_lsp.server.known import KnownFills, Stage
 from astral_lsp.server.progress import Bar
 from astral_lsp.server.rpc import RequestError
 
@@ -43,18 +43,19 @@ async def fill(
     are there. When the time is over this is the best so far. Raises RequestError with a sentence for people.
     """
     fresh = _fresh(server, document, hole)
-    if fresh is not None and fresh.over and fresh.fills and not again:
+    if fresh is not None and fresh.stage == "complete" and fresh.fills and not again:
         return fresh
+    if fresh is not None and fresh.fills and not again:
+        on_judged(fresh)
     digest, version = document.digest, document.version
-    # a run that still goes on is joined by asking what it was asked
-    excluded = () if fresh is None else tuple(f.text for f in fresh.fills) if fresh.over else fresh.excluded
+    excluded = _excluded(fresh)
 
-    def entry_of(report: FillReport, over: bool = True) -> KnownFills:
+    def entry_of(report: FillReport, stage: Stage) -> KnownFills:
         merged = _merge(report, fresh.report) if fresh is not None else report
-        return KnownFills(hole.span, hole.text, digest, version, merged, excluded=excluded, over=over)
+        return KnownFills(hole.span, hole.text, digest, version, merged, excluded=excluded, stage=stage)
 
-    def keep(report: FillReport, over: bool = True) -> KnownFills:
-        entry = entry_of(report, over)
+    def keep(report: FillReport, stage: Stage) -> KnownFills:
+        entry = entry_of(report, stage)
         if server.documents.get(document.uri) is document:
             server.known(document).put_fills(document, entry)
             server.fills_changed()
@@ -68,16 +69,24 @@ async def fill(
         view = server.view(document)
         report = await run.fill(
             view, view.lift(hole), rejected=excluded, keep=keep,
-            on_judged=lambda report: on_judged(entry_of(report, over=False)),
+            on_judged=lambda report: on_judged(entry_of(report, "running")),
         )  # fmt: skip
     except RequestError:
-        so_far = _fresh(server, document, hole)
-        if run.cancelled or so_far is None or all(f.text in excluded for f in so_far.report.fills):
+        so_far = server.known(document).fills_of(document, hole.span)
+        new = so_far is not None and any(f.text not in excluded for f in so_far.report.fills)
+        if run.cancelled or so_far is None or so_far.digest != digest or not new:
             raise
         return so_far
     finally:
         run.end()
-    return keep(report)
+    return entry_of(report, "complete")
+
+
+def _excluded(known: KnownFills | None) -> tuple[str, ...]:
+    """What the next run must not draw: what was judged; a run that goes on is joined by asking the same."""
+    if known is None:
+        return ()
+    return known.excluded if known.stage == "running" else tuple(fill.text for fill in known.fills)
 
 
 def _fresh(server: AstralServer, document: OpenDocument, hole: Hole) -> KnownFills | None:
@@ -114,7 +123,7 @@ class Run:
     def _cancel(self) -> None:
         self.cancelled = True
         if self._job is not None:
-            self._job.stop.set()
+            self._job.cut_short()
 
     async def fill(
         self,
@@ -122,7 +131,7 @@ class Run:
         hole: Hole,
         *,
         rejected: tuple[str, ...] = (),
-        keep: Keep = lambda _report, _over: None,
+        keep: Keep = lambda _report, _stage: None,
         on_judged: OnJudged = lambda _report: None,
     ) -> FillReport:
         """Fill ``hole`` of ``view`` within the budget; ``keep`` gets the report even when nobody waits.
@@ -151,7 +160,7 @@ class Run:
     def _started(self, job: Job) -> None:
         self._job = job
         if self.cancelled:
-            job.stop.set()
+            job.cut_short()
 
 
 def _merge(new: FillReport, old: FillReport) -> FillReport:

@@ -14,6 +14,7 @@ from astral_lsp.fill.report import FillOptions, FillReport
 from astral_lsp.holes.model import Hole
 from astral_lsp.server.documents import View
 from astral_lsp.server.engine import Engine, OnJudged, OnProgress
+from astral_lsp.server.known import Stage
 
 if TYPE_CHECKING:
     from astral_lsp.server.state import AstralServer
@@ -38,8 +39,8 @@ class NothingYet(Exception):
     """The job had nothing to hand over in time; the message says why."""
 
 
-Keep = Callable[[FillReport, bool], object]
-"""Remembers a report; the second argument says whether its run is over."""
+Keep = Callable[[FillReport, Stage], object]
+"""Remembers a report."""
 
 
 class JobKey(NamedTuple):
@@ -68,6 +69,8 @@ class Job:
         self.engine = engine
         self.background = background
         self.stop = asyncio.Event()
+        self.cut = False
+        """Stopped because nobody wants more, not because the time is over."""
         self.has_turn = False
         self.listeners: list[Listener] = []
         self.judged: FillReport | None = None
@@ -78,9 +81,13 @@ class Job:
         for listener in list(self.listeners):
             listener.on_progress(text, fraction)
 
-    async def wind_down(self, seconds: float = GRACE_SECONDS) -> None:
-        """Ask for the best so far; abandon a job that has not handed it over in time."""
+    def cut_short(self) -> None:
+        """Ask for what there is."""
+        self.cut = self.cut or not self.stop.is_set()
         self.stop.set()
+
+    async def wind_down(self, seconds: float = GRACE_SECONDS) -> None:
+        """Abandon a job that does not hand over what it has in time."""
         done, _ = await asyncio.wait({self.task}, timeout=seconds)
         if not done:
             self.task.cancel()
@@ -121,7 +128,7 @@ class Jobs:
         on_judged: OnJudged = lambda _report: None,
         on_job: Callable[[Job], None] = lambda _job: None,
         background: bool = False,
-        keep: Keep = lambda _report, _over: None,
+        keep: Keep = lambda _report, _stage: None,
     ) -> FillReport:
         """Fill ``hole`` of ``view`` and return the report; at most ``options.budget_s`` plus the grace.
 
@@ -156,7 +163,7 @@ class Jobs:
             if job.task.done():  # abandoned: a later run may know better
                 return
             job.judged = report
-            keep(report, False)
+            keep(report, "running")
             for listener in list(job.listeners):
                 listener.on_judged(report)
             self._server.status.changed()
@@ -173,7 +180,7 @@ class Jobs:
             report = await job.engine.fill(
                 view.document, hole, options, job.on_progress, job.stop, view.holes, on_judged
             )
-        keep(report, True)
+        keep(report, "cut" if job.cut else "complete")
         return report
 
     def _finished(self, job: Job, task: asyncio.Task[FillReport]) -> None:
@@ -210,6 +217,7 @@ class Jobs:
             job.listeners = [other for other in job.listeners if other is not listener]
 
     def _loosely(self, job: Job, seconds: float = GRACE_SECONDS) -> None:
+        job.cut_short()  # at once: who asks for the same in a moment must not join it
         task = asyncio.ensure_future(job.wind_down(seconds))
         self._loose.add(task)
         task.add_done_callback(self._loose.discard)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from astral_lsp.context.environment import Environment
 from astral_lsp.fill.report import FillReport
 from astral_lsp.holes.model import Span
@@ -11,6 +13,11 @@ from astral_lsp.server.text import Change
 
 UNDO_KEPT = 50
 """Reports kept although an edit touched their hole: undoing the edit revives them."""
+
+
+Stage = Literal["running", "cut", "complete"]
+"""Of the run behind a report: it still draws, it was cancelled, or it came to its end. Only then is the best
+fill confirmed."""
 
 
 class KnownFills:
@@ -25,7 +32,7 @@ class KnownFills:
         report: FillReport,
         *,
         excluded: tuple[str, ...] = (),
-        over: bool = True,
+        stage: Stage = "complete",
     ) -> None:
         self.origin = origin
         """Where the hole was in the text that was judged."""
@@ -39,8 +46,7 @@ class KnownFills:
         self.report = report
         self.excluded = excluded
         """Texts that the run behind the report was told not to draw."""
-        self.over = over
-        """Whether that run has ended: until then more may come, and the best is not confirmed."""
+        self.stage = stage
 
     @property
     def fills(self) -> list[Fill]:

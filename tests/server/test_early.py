@@ -108,6 +108,26 @@ async def test_who_asks_during_a_run_joins_it(tmp_path: Path) -> None:
         assert len(session.log("fill")) == 1
 
 
+async def test_a_run_that_was_cut_short_goes_on_when_it_is_asked_for_again(tmp_path: Path) -> None:
+    async with editor(tmp_path, script=SLOW) as session:
+        news: list[Any] = []
+        session.client.feature("astral/fills")(lambda params: news.append(params))
+        uri = session.open("area.py", TEXT)
+        (action,) = await session.actions(uri, WHERE)
+        running = session.request(types.CODE_ACTION_RESOLVE, action, "slow")
+        first = (await _first(session, uri))[0]
+        session.cancel("slow")
+        with pytest.raises(Exception, match=r"(?i)cancel"):
+            await running
+        await session.until(lambda: session.log("stopped"))
+        assert (await session.actions(uri, WHERE))[0].title == first.title, "what there is, is kept"
+        answer = await session.command(
+            "astral.fillHole", uri=uri, position=POSITION, apply=False, partial="p"
+        )
+        assert [fill.text for fill in news[0].fills] == ["first_1"], "shown at once"
+        assert [fill["text"] for fill in answer["fills"]] == ["first_1", "second_1", "'third_1'", "fourth_1"]
+
+
 async def test_a_run_that_overruns_gives_what_was_judged(tmp_path: Path) -> None:
     script = {"delay": 12.0, "deaf": True}
     async with editor(tmp_path, script=script, settings={"fill": {"budgetS": 3.5}}) as session:

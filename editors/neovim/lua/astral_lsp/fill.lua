@@ -126,19 +126,55 @@ end
 ---@field again boolean? ask for candidates not seen yet
 ---@field on_done fun(outcome: 'inserted'|'left'|'failed')?
 
+---A run of `astral.fillHole`, and the list that grows with it.
+---@class astral_lsp.Drawing
+---@field over boolean nothing more will come
+---@field left boolean nobody waits for it any more
+---@field latest table? what there is so far
+---@field opened boolean the list has been asked for
+---@field cancel fun()
+---@field update astral_lsp.Update?
+---@field on_news fun(answer: table)
+
+---@type table<string, astral_lsp.Drawing>
+local drawings = {}
+local lists = 0
+
+---The notification `astral/fills`: what a run has found so far.
+---@param params table
+function M.news(params)
+  local drawing = drawings[params.partial]
+  if drawing ~= nil and not drawing.over then
+    drawing.latest = params
+    drawing.on_news(params)
+  end
+end
+
+---Nobody needs the rest of a run.
+---@param drawing astral_lsp.Drawing
+local function leave(drawing)
+  drawing.left = true
+  if not drawing.over then
+    drawing.cancel()
+  end
+end
+
 ---@param request astral_lsp.FillRequest
 ---@param client vim.lsp.Client
----@param answer table
+---@param drawing astral_lsp.Drawing
 ---@param place astral_lsp.Place
 ---@param asked astral_lsp.Asked
-local function choose(request, client, answer, place, asked)
+local function choose(request, client, drawing, place, asked)
+  local answer = assert(drawing.latest)
   local bufnr = place.bufnr
   local done = request.on_done or function() end
   local expected = type(answer.expectedType) == 'string' and ' of ' .. answer.expectedType or ''
   local stale = asked.version ~= vim.lsp.util.buf_versions[bufnr] and ' (checked before your last edits)'
     or ''
   local title = ('Fill the hole%s%s'):format(expected, stale)
-  picker.ask({ place = place, title = title, fills = answer.fills }, function(choice)
+  local question = { place = place, title = title, fills = answer.fills, more = not drawing.over }
+  drawing.update = picker.ask(question, function(choice)
+    leave(drawing)
     if choice == nil then
       done('left')
     elseif choice.kind == 'accept' then
@@ -157,13 +193,37 @@ end
 ---@param request astral_lsp.FillRequest
 ---@param client vim.lsp.Client
 ---@param bufnr integer
----@param answer table
+---@param drawing astral_lsp.Drawing
 ---@param asked astral_lsp.Asked
-local function on_fills(request, client, bufnr, answer, asked)
-  local done = request.on_done or function() end
-  for _, fill in ipairs(answer.fills) do
-    fill.argument.version = asked.version -- its offsets count in the text that was asked about
+local function open(request, client, bufnr, drawing, asked)
+  drawing.opened = true
+  locate(client, bufnr, drawing.latest, asked, function(place)
+    if place == nil then
+      leave(drawing)
+      client_of.say('the hole was edited while it was being filled; nothing was changed', vim.log.levels.WARN)
+      if request.on_done then
+        request.on_done('failed')
+      end
+    else
+      choose(request, client, drawing, place, asked)
+    end
+  end)
+end
+
+---@param request astral_lsp.FillRequest
+---@param client vim.lsp.Client
+---@param bufnr integer
+---@param drawing astral_lsp.Drawing
+---@param asked astral_lsp.Asked
+local function on_end(request, client, bufnr, drawing, asked)
+  local answer = assert(drawing.latest)
+  if drawing.opened then
+    if drawing.update ~= nil then
+      drawing.update(answer.fills, false)
+    end
+    return
   end
+  local done = request.on_done or function() end
   local best = answer.fills[1]
   if best == nil then
     client_of.say(answer.message ~= '' and answer.message or 'no candidate was found', vim.log.levels.WARN)
@@ -182,14 +242,7 @@ local function on_fills(request, client, bufnr, answer, asked)
     end)
     return
   end
-  locate(client, bufnr, answer, asked, function(place)
-    if place == nil then
-      client_of.say('the hole was edited while it was being filled; nothing was changed', vim.log.levels.WARN)
-      done('failed')
-    else
-      choose(request, client, answer, place, asked)
-    end
-  end)
+  open(request, client, bufnr, drawing, asked)
 end
 
 ---@param client vim.lsp.Client
@@ -219,28 +272,47 @@ function M.fill(request)
     version = vim.lsp.util.buf_versions[bufnr],
     anchor = vim.api.nvim_buf_set_extmark(bufnr, anchors, row, 0, {}),
   }
+  local drawing = { over = false, left = false, opened = false } ---@type astral_lsp.Drawing
+  lists = lists + 1
+  local name = ('list %d'):format(lists)
+  local argument = argument_of(client, bufnr, request)
+  if not request.best and picker.grows() then
+    argument.partial = name
+    drawings[name] = drawing
+  end
+  drawing.on_news = function(answer)
+    if drawing.update ~= nil then
+      drawing.update(answer.fills, true)
+    elseif not drawing.opened and not vim.iter(answer.fills):all(verdicts.refused) then
+      open(request, client, bufnr, drawing, asked)
+    end
+  end
+  local function on_answer(err, answer)
+    drawing.over, drawings[name] = true, nil
+    if drawing.left or not vim.api.nvim_buf_is_loaded(bufnr) then
+      return
+    end
+    if err == nil then
+      drawing.latest = answer
+      on_end(request, client, bufnr, drawing, asked)
+      return
+    end
+    report(err)
+    if drawing.update ~= nil then
+      drawing.update(drawing.latest.fills, false)
+    elseif not drawing.opened and request.on_done then
+      request.on_done('failed')
+    end
+  end
   track('fill', function(over)
-    return client_of.command(
-      client,
-      'fillHole',
-      argument_of(client, bufnr, request),
-      bufnr,
-      function(err, answer)
-        over()
-        if not vim.api.nvim_buf_is_loaded(bufnr) then
-          return
-        end
-        if err ~= nil then
-          report(err)
-          if request.on_done then
-            request.on_done('failed')
-          end
-        else
-          on_fills(request, client, bufnr, answer, asked)
-        end
+    drawing.cancel = client_of.command(client, 'fillHole', argument, bufnr, function(err, answer)
+      over()
+      on_answer(err, answer)
+      if vim.api.nvim_buf_is_loaded(bufnr) then
         vim.api.nvim_buf_del_extmark(bufnr, anchors, asked.anchor)
       end
-    )
+    end)
+    return drawing.cancel
   end)
 end
 

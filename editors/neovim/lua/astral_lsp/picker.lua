@@ -10,6 +10,7 @@ local M = {}
 ---@field place astral_lsp.Place
 ---@field title string
 ---@field fills astral_lsp.Fill[]
+---@field more boolean? others are still being drawn and checked
 
 ---@alias astral_lsp.Answer
 ---| { kind: 'accept', fill: astral_lsp.Fill }
@@ -22,6 +23,13 @@ local namespace = vim.api.nvim_create_namespace('astral_lsp.picker')
 local function select_is_replaced()
   local source = debug.getinfo(vim.ui.select, 'S').source
   return not vim.endswith(source, 'vim/ui.lua')
+end
+
+---Whether the list is our own, which can grow while it is open.
+---@return boolean
+function M.grows()
+  local kind = config.options.picker
+  return kind ~= 'select' and not (kind == 'auto' and select_is_replaced())
 end
 
 ---@param place astral_lsp.Place
@@ -68,25 +76,38 @@ end
 -- the list of our own ------------------------------------------------------------------------------------------
 
 local HELP = ' <CR> insert · r others · e explain · q leave '
+local HELP_MORE = ' <CR> insert · e explain · q leave · more are being drawn … '
+
+---@param bufnr integer
+---@param question astral_lsp.Question
+local function write_rows(bufnr, question)
+  local room = math.max(20, vim.o.columns - 40)
+  local lines = {}
+  for index, row in ipairs(verdicts.rows(question.fills, room)) do
+    lines[index] = ('%2s '):format(index <= 9 and index or '') .. row
+  end
+  vim.bo[bufnr].modifiable = true
+  vim.api.nvim_buf_set_lines(bufnr, 0, -1, false, lines)
+  vim.bo[bufnr].modifiable = false
+  for index, fill in ipairs(question.fills) do
+    local mark = { end_col = 3 + #'✓', hl_group = verdicts.sign_group(fill) }
+    vim.api.nvim_buf_set_extmark(bufnr, namespace, index - 1, 3, mark)
+  end
+end
 
 ---@param question astral_lsp.Question
 ---@return integer bufnr
 local function list_buffer(question)
   local bufnr = vim.api.nvim_create_buf(false, true)
   vim.bo[bufnr].bufhidden = 'wipe'
-  local room = math.max(20, vim.o.columns - 40)
-  local lines = {}
-  for index, row in ipairs(verdicts.rows(question.fills, room)) do
-    lines[index] = ('%2s '):format(index <= 9 and index or '') .. row
-  end
-  vim.api.nvim_buf_set_lines(bufnr, 0, -1, false, lines)
-  for index, fill in ipairs(question.fills) do
-    local mark = { end_col = 3 + #'✓', hl_group = verdicts.sign_group(fill) }
-    vim.api.nvim_buf_set_extmark(bufnr, namespace, index - 1, 3, mark)
-  end
-  vim.bo[bufnr].modifiable = false
+  write_rows(bufnr, question)
   vim.bo[bufnr].filetype = 'astral_lsp_picker'
   return bufnr
+end
+
+---@param question astral_lsp.Question
+local function height_of(question)
+  return math.min(#question.fills, math.max(1, math.floor(vim.o.lines / 3)))
 end
 
 ---@param bufnr integer
@@ -99,11 +120,11 @@ local function list_window(bufnr, question)
     row = vim.o.lines - vim.o.cmdheight - 1,
     col = 0,
     width = math.max(30, vim.o.columns - 2),
-    height = math.min(#question.fills, math.max(1, math.floor(vim.o.lines / 3))),
+    height = height_of(question),
     style = 'minimal',
     border = 'rounded',
     title = ' ' .. question.title .. ' ',
-    footer = HELP,
+    footer = question.more and HELP_MORE or HELP,
   })
   vim.wo[window].cursorline = true
   vim.wo[window].wrap = false
@@ -121,8 +142,11 @@ local function make_room(window, place)
   end)
 end
 
+---@alias astral_lsp.Update fun(fills: astral_lsp.Fill[], more: boolean) puts another list in place of the first
+
 ---@param question astral_lsp.Question
 ---@param on_answer fun(answer: astral_lsp.Answer?)
+---@return astral_lsp.Update
 local function ask_live(question, on_answer)
   local source = vim.api.nvim_get_current_win()
   local bufnr = list_buffer(question)
@@ -146,8 +170,12 @@ local function ask_live(question, on_answer)
     on_answer(value)
   end
 
+  local function active()
+    return question.fills[vim.api.nvim_win_get_cursor(window)[1]]
+  end
+
   local function follow()
-    show_preview(question.place, { question.fills[vim.api.nvim_win_get_cursor(window)[1]] })
+    show_preview(question.place, { active() })
   end
 
   local function on_key(keys, value)
@@ -156,16 +184,22 @@ local function ask_live(question, on_answer)
     end, { buffer = bufnr, nowait = true })
   end
   on_key('<CR>', function()
-    return { kind = 'accept', fill = question.fills[vim.api.nvim_win_get_cursor(window)[1]] }
+    return { kind = 'accept', fill = active() }
   end)
-  on_key('r', { kind = 'again' })
+  vim.keymap.set('n', 'r', function()
+    if not question.more then
+      answer({ kind = 'again' })
+    end
+  end, { buffer = bufnr, nowait = true })
   on_key('e', { kind = 'explain' })
   on_key('q', nil)
   on_key('<Esc>', nil)
-  for index, fill in ipairs(question.fills) do
-    if index <= 9 then
-      on_key(tostring(index), { kind = 'accept', fill = fill })
-    end
+  for index = 1, 9 do
+    vim.keymap.set('n', tostring(index), function()
+      if question.fills[index] ~= nil then
+        answer({ kind = 'accept', fill = question.fills[index] })
+      end
+    end, { buffer = bufnr, nowait = true })
   end
 
   local function watch(events, buffer, callback)
@@ -180,18 +214,33 @@ local function ask_live(question, on_answer)
   end)
   make_room(source, question.place)
   follow()
+
+  return function(fills, more)
+    if answered or #fills == 0 then
+      return
+    end
+    local text = active().text -- what a person looks at stays under their <CR>, whatever comes in above it
+    question.fills, question.more = fills, more
+    write_rows(bufnr, question)
+    vim.api.nvim_win_set_config(window, { height = height_of(question), footer = more and HELP_MORE or HELP })
+    for index, fill in ipairs(fills) do
+      if fill.text == text then
+        vim.api.nvim_win_set_cursor(window, { index, 0 })
+      end
+    end
+    follow()
+  end
 end
 
 ---Ask which fill to insert; `on_answer` is called once, with nil when the person leaves.
 ---@param question astral_lsp.Question
 ---@param on_answer fun(answer: astral_lsp.Answer?)
+---@return astral_lsp.Update? update of a list that can grow
 function M.ask(question, on_answer)
-  local kind = config.options.picker
-  if kind == 'select' or (kind == 'auto' and select_is_replaced()) then
-    ask_select(question, on_answer)
-  else
-    ask_live(question, on_answer)
+  if M.grows() then
+    return ask_live(question, on_answer)
   end
+  ask_select(question, on_answer)
 end
 
 return M

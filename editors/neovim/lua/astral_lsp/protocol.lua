@@ -81,10 +81,15 @@ local function on_status(_, params, ctx)
   require('astral_lsp.status').update(ctx.client_id, params)
 end
 
+local function on_fills(_, params)
+  require('astral_lsp.fill').news(params)
+end
+
 ---@return table<string, lsp.Handler>
 function M.handlers()
   return {
     ['astral/status'] = on_status,
+    ['astral/fills'] = on_fills,
     ['workspace/applyEdit'] = apply_edit,
     ['workspace/diagnostic/refresh'] = refresh_diagnostics,
     ['workspace/codeLens/refresh'] = refresh_lenses,

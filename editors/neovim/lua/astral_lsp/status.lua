@@ -10,6 +10,8 @@ local M = {}
 ---@field trusted boolean
 ---@field roots string[]
 ---@field running integer
+---@field judged integer candidates of running fills
+---@field verified integer those of them that passed
 ---@field version string
 
 ---@type table<integer, astral_lsp.ServerStatus>
@@ -73,7 +75,8 @@ function M.text(bufnr)
   local parts = { 'astral' }
   local state = status and status.state or 'idle'
   if state ~= 'idle' then
-    parts[#parts + 1] = WORDS[state] or state
+    local passed = state == 'filling' and status.verified or 0
+    parts[#parts + 1] = (WORDS[state] or state) .. (passed > 0 and (' (%d verified)'):format(passed) or '')
   end
   if holes > 0 then
     parts[#parts + 1] = ('%d hole%s'):format(holes, holes == 1 and '' or 's')

@@ -18,6 +18,7 @@ local function shown(bufnr)
       return vim.bo[other].filetype == 'astral_lsp_picker'
     end)
     return text
+      and vim.api.nvim_buf_line_count(text) == 4 -- it grows as the candidates come
       and { list = T.text(text), preview = require('astral_lsp.preview').lines(bufnr), bufnr = text }
   end, 'the picker opens')
 end
