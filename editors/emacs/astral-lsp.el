@@ -130,32 +130,29 @@ Call ON-SUCCESS with its answer in this buffer."
       (alist-get (completing-read "Fill the hole with: " table nil t nil nil (caar rows))
                  rows nil nil #'equal))))
 
-(defun astral-lsp--insert (fill version)
-  "Have the server insert FILL, which was drawn for VERSION of the buffer."
-  (let ((argument (plist-put (copy-sequence (plist-get fill :argument)) :version version)))
-    (astral-lsp--command
-     "applyFill" argument
-     (lambda (_answer) (message "astral-lsp: %s" (plist-get fill :marks))))))
+(defun astral-lsp--insert (fill)
+  "Have the server insert FILL, whose argument names the version that it was drawn for."
+  (astral-lsp--command
+   "applyFill" (plist-get fill :argument)
+   (lambda (_answer) (message "astral-lsp: %s" (plist-get fill :marks)))))
 
 ;;;###autoload
 (defun astral-lsp-fill (&optional best)
   "Fill the hole at point with a candidate of your choice.
 With prefix BEST, insert the best one, unless a check refused it."
   (interactive "P")
-  (eglot--signal-textDocument/didChange)
-  (let ((version (plist-get (eglot--VersionedTextDocumentIdentifier) :version)))
-    (message "astral-lsp: filling …")
-    (astral-lsp--command
-     "fillHole" (append (astral-lsp--here) '(:apply :json-false))
-     (lambda (answer)
-       (let* ((fills (plist-get answer :fills))
-              (first (and (> (length fills) 0) (aref fills 0)))
-              (fill (cond ((not first) nil)
-                          (best (and (not (eq (plist-get first :refused) t)) first))
-                          (t (astral-lsp--choose answer)))))
-         (cond (fill (astral-lsp--insert fill version))
-               (first (message "astral-lsp: no candidate passed; M-x astral-lsp-explain says why"))
-               (t (message "astral-lsp: %s" (plist-get answer :message)))))))))
+  (message "astral-lsp: filling …")
+  (astral-lsp--command
+   "fillHole" (append (astral-lsp--here) '(:apply :json-false))
+   (lambda (answer)
+     (let* ((fills (plist-get answer :fills))
+            (first (and (> (length fills) 0) (aref fills 0)))
+            (fill (cond ((not first) nil)
+                        (best (and (not (eq (plist-get first :refused) t)) first))
+                        (t (astral-lsp--choose answer)))))
+       (cond (fill (astral-lsp--insert fill))
+             (first (message "astral-lsp: no candidate passed; M-x astral-lsp-explain says why"))
+             (t (message "astral-lsp: %s" (plist-get answer :message))))))))
 
 (defun astral-lsp--fill-many (command)
   "Run COMMAND, which fills several holes."
