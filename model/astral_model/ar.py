@@ -192,7 +192,8 @@ class ArEngine:
     ) -> list[Stream]:
         """Draw ``count`` streams at once: the first greedily (unless ``warm``), the others at random."""
         base = self.backbone
-        generator = torch.Generator().manual_seed(request.seed)
+        tried = len(request.rejected) if warm else 0  # another seed and other first tokens each round
+        generator = torch.Generator().manual_seed(request.seed + tried)
         streams = [Stream(forced + keep) for _ in range(count)]
         owed = [(forced + keep).encode()] * count
         alive = list(range(count))
@@ -203,7 +204,7 @@ class ArEngine:
         part = control.part(DRAW_SHARE)
         while not part.stop():
             control.evaluations += len(alive)
-            kept = self._step(logits, streams, owed, alive, warm, generator)
+            kept = self._step(logits, streams, owed, alive, None if warm else 0, tried, generator)
             kept = [row for row in kept if self._goes_on(streams[alive[row]], keep, request, frame)]
             if not kept:
                 break
@@ -223,20 +224,22 @@ class ArEngine:
         streams: list[Stream],
         owed: list[bytes],
         alive: list[int],
-        warm: bool,
+        greedy: int | None,
+        tried: int,
         generator: torch.Generator,
     ) -> list[int]:
-        """Choose a token for each living stream; return the rows that go on."""
+        """Choose a token for each living stream; return the rows that go on. ``greedy``: the stream that
+        takes the best token always; ``tried``: first tokens that were used before."""
         log_probs = logits.log_softmax(-1)
         ends = log_probs[:, self.likelihood.end_ids].logsumexp(-1).tolist()
         kept: list[int] = []
         for row, index in enumerate(alive):
             stream = streams[index]
             allowed = torch.tensor(self._forced.allowed(owed[index])) if owed[index] else None
-            if index == 0 and not warm:
+            if index == greedy:
                 token = _choose(log_probs[row], allowed, None)
             else:
-                start = None if stream.tokens else index
+                start = None if stream.tokens else index + tried
                 token = _choose(log_probs[row], allowed, generator, start)
             stream.end_log_probs.append(ends[row])
             if token in self._special:

@@ -63,9 +63,16 @@ WEIGHTS: dict[str, float] = {
 }
 
 
+FEATURES = (
+    "end", "suffix", "mean", "sum", "overlap", "votes", "greedy", "ended", "empty", "leaves", "hollow",
+    "ragged", "unresolved", "preferred", "flow", "flow_sum",
+)  # fmt: skip
+
+
 def features(evidence: Evidence) -> dict[str, float]:
     """The numbers that are weighed, each of the order of one."""
     reading = evidence.reading
+    flow = max(evidence.flow, -8.0) if evidence.flow is not None else 0.0
     return {
         "end": max(reading.end, -14.0) / 4,
         "suffix": reading.suffix / 12,
@@ -81,7 +88,8 @@ def features(evidence: Evidence) -> dict[str, float]:
         "ragged": float(evidence.ragged),
         "unresolved": float(min(evidence.unresolved, 4)),
         "preferred": float(evidence.preferred),
-        "flow": max(evidence.flow, -8.0) if evidence.flow is not None else 0.0,
+        "flow": flow,
+        "flow_sum": flow * (reading.tokens + 1) / 10,
     }
 
 

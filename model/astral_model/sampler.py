@@ -80,7 +80,8 @@ class FlowEngine:
         generator = torch.Generator().manual_seed(request.seed)
         found: dict[str, Draft] = {}
         for attempt in range(2):  # once more, hotter, if few of the first were different and well-formed
-            drawn = self._draw(request, context, attempt > 0, generator, control)
+            skip = attempt * max(LEAST_ROWS, request.candidates)
+            drawn = self._draw(request, context, skip, generator, control)
             self._admit(found, drawn, request, frame, control)
             if 2 * len(found) >= request.candidates or control.stop():
                 break
@@ -93,7 +94,8 @@ class FlowEngine:
         request = replace(request, rejected=request.rejected | {text})
         spans = sorted((max(0, a), min(len(text), b)) for a, b in spans if a < len(text)) or [(0, len(text))]
         frame = Frame(request.before, request.after, request.category, request.indent)
-        generator = torch.Generator().manual_seed(request.seed + 1)
+        # another seed each round: what was rejected is known, drawing it again would be a waste
+        generator = torch.Generator().manual_seed(request.seed + len(request.rejected))
         context = self._context(heal(request.prefix).prefix, request.suffix, control)
         if context is None:
             return []
@@ -127,11 +129,12 @@ class FlowEngine:
     # --- drawing ------------------------------------------------------------------------------------------
 
     def _draw(
-        self, request: Request, context: Cache, again: bool, generator: torch.Generator, control: Control
+        self, request: Request, context: Cache, skip: int, generator: torch.Generator, control: Control
     ) -> list[Drawn]:
-        """One batch of rows; the first one takes the best token always (unless ``again``)."""
+        """One batch of rows; the first one takes the best token always, unless ``skip`` best first tokens
+        were tried before: then all rows start with other ones and are drawn hotter."""
         healed = heal(request.prefix)
-        count = max(LEAST_ROWS, request.candidates) if request.candidates > 1 or again else 1
+        count = max(LEAST_ROWS, request.candidates) if request.candidates > 1 or skip else 1
         extra = self.vocabulary.extra(context.ids)
         owed = healed.forced.encode()
         longest = min(request.max_tokens, LONGEST) + 1
@@ -157,7 +160,7 @@ class FlowEngine:
             self.vocabulary,
             context,
             rows,
-            Writing(longest, temperature=1.0 if again else 0.8),
+            Writing(longest, temperature=1.0 if skip else 0.8, skip=skip),
             extra=extra,
             generator=generator,
             stop=control.stop,
@@ -239,13 +242,14 @@ class FlowEngine:
             prefix=request.prefix + head,
             suffix=tail + request.suffix,
             category="any",
-            seed=request.seed + 2,
         )
         context = self._context(heal(inner.prefix).prefix, inner.suffix, control)
         if context is None:
             return []
-        generator = torch.Generator().manual_seed(inner.seed)
-        drawn = self._draw(inner, context, False, generator, control)
+        generator = torch.Generator().manual_seed(request.seed + len(request.rejected))
+        # the same hole again, or a narrower one that nothing was drawn for yet
+        skip = len(request.rejected) if (first, last) == (0, len(text)) else 0
+        drawn = self._draw(inner, context, skip, generator, control)
         return [replace(one, text=head + one.text + tail) for one in drawn]
 
     # --- texts --------------------------------------------------------------------------------------------

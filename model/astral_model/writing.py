@@ -40,6 +40,8 @@ class Writing:
     top_p: float = 0.95
     fair: float = 0.02
     """Row b starts with the b-th best first token while that has at least this chance."""
+    skip: int = 0
+    """Best first tokens that were tried before: row b starts with the (b + skip)-th, row 0 too."""
 
 
 @torch.inference_mode()
@@ -85,8 +87,8 @@ def write(
         passes += len(live)
         log_probs = vocabulary.logits(hidden[:, -1], extra).log_softmax(-1)  # (L, W + X)
         for place, n in enumerate(live):
-            differ = vary and n > 0
-            _add(rows[n], n if differ else 0, log_probs[place], columns, vocabulary, how, generator)
+            rank = n + how.skip if vary else 0
+            _add(rows[n], rank, log_probs[place], columns, vocabulary, how, generator)
         keep = [place for place, n in enumerate(live) if not rows[n].ended]
         if len(keep) < len(live):
             past = past.rows(torch.tensor(keep, dtype=torch.long))

@@ -198,7 +198,7 @@ def infilling(
     for i, text in zip(order, texts, strict=True):
         row, fill = rows[i], text[len(healed[i].forced) :]
         exact += fill.strip() == row["canonical_solution"].strip()
-        passed += _runs(
+        passed += runs_clean(
             row["prompt"] + fill + row["suffix"] + row["test"] + f"\ncheck({row['entry_point']})\n"
         )
     n = len(rows)
@@ -213,7 +213,8 @@ def infilling(
     }
 
 
-def _runs(program: str) -> bool:
+def runs_clean(program: str) -> bool:
+    """Whether ``program`` ends without an error within six seconds, in a process of its own."""
     try:
         done = subprocess.run(
             [sys.executable, "-I", "-c", program], capture_output=True, timeout=6, stdin=subprocess.DEVNULL

@@ -10,6 +10,8 @@ from astral_model.checkpoint import Checkpoint, Shape
 from astral_model.tokenizer import Tokenizer, build_tokenizer
 from tokenizers.pre_tokenizers import ByteLevel
 
+torch.set_num_threads(1)  # matrices this small lose by every barrier, and a great deal on a busy machine
+
 SPECIAL = (
     "<|endoftext|>", "<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>", "<|fim_pad|>", "<|file_sep|>",
     "<|im_start|>", "<|im_end|>", "<|repo_name|>",
