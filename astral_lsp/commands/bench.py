@@ -8,34 +8,37 @@ would.
 from __future__ import annotations
 
 import argparse
-import ast
 import asyncio
+import contextlib
 import gzip
 import json
 import os
 import platform
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 import msgspec
 from rich.console import Console
 
 from astral_lsp.commands.fill import add_engine_arguments, fill_options, load_settings
+from astral_lsp.commands.judge import parses, runs_clean
 from astral_lsp.commands.show import Progress
-from astral_lsp.config import ConfigError
+from astral_lsp.config import ConfigError, Settings
 from astral_lsp.fill.document import Document
 from astral_lsp.fill.report import FillOptions, FillReport
 from astral_lsp.fill.run import fill_hole
 from astral_lsp.fill.session import Session
 from astral_lsp.holes.model import Hole
+from astral_lsp.workers.process import WorkerFailure
 
-TEST_SECONDS = 6.0
+INTERRUPTED = 130
+QUIET_SECONDS = 30.0
+"""Without a terminal, a line of progress is printed so often."""
 
 
 class Row(msgspec.Struct):
@@ -81,7 +84,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the benchmark; exit code 0, or 2 when the data cannot be read."""
+    """Run the benchmark; exit code 0, 2 when it cannot be run, 130 when it was interrupted."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
         rows = list(read_rows(arguments.data))[:: max(1, arguments.every)]
@@ -93,54 +96,100 @@ def run(arguments: argparse.Namespace) -> int:
             engines = arguments.engines.split(",") if arguments.engines else [settings.fill.engine]
             if unknown := set(engines) - {"ar", "flow", "hybrid"}:
                 raise ValueError(f"no such engine: {', '.join(sorted(unknown))}")
-            return asyncio.run(_bench(rows, engines, Path(folder), settings, arguments, console))
-    except (OSError, ValueError, ConfigError, msgspec.MsgspecError) as error:
+            bench = _Bench(rows, engines, Path(folder), settings, arguments, console)
+            try:
+                asyncio.run(bench.run())
+            except KeyboardInterrupt:
+                console.print("astral-lsp: interrupted; what is done counts", style="red")
+            bench.print_table()
+            return 0 if bench.finished else INTERRUPTED
+    except WorkerFailure as failure:
+        console.print(f"astral-lsp: {failure.message}", style="red", markup=False)
+    except (OSError, ValueError, ConfigError) as error:
         console.print(f"astral-lsp: {error}", style="red", markup=False)
-        return 2
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return 2
 
 
 def read_rows(path: Path) -> Iterator[Row]:
-    """Read JSON lines, gzipped or not; raises OSError or msgspec.MsgspecError."""
-    opener: Any = gzip.open if path.suffix == ".gz" else open
-    with opener(path, "rt", encoding="utf-8") as stream:
-        for line in stream:
-            if line.strip():
-                yield msgspec.json.decode(line, type=Row)
-
-
-async def _bench(
-    rows: list[Row],
-    engines: list[str],
-    folder: Path,
-    settings: Any,
-    arguments: argparse.Namespace,
-    console: Console,
-) -> int:
-    session = Session(settings, folder, trusted=True)
-    base = fill_options(settings, arguments)
-    outcomes: list[Outcome] = []
-    identity = ""
+    """Read JSON lines, gzipped or not; raises OSError, or ValueError that names the line."""
+    with open(path, "rb") as raw:
+        zipped = raw.read(2) == b"\x1f\x8b"
+    number = 0
     try:
-        with _sink(arguments.out) as sink, Progress(console, quiet=not console.is_terminal) as progress:
-            for number, row in enumerate(rows):
-                for engine in engines:
-                    progress.begin(f"{engine} {row.task_id}")
-                    progress.update(_tally(outcomes, engine), number / len(rows))
-                    options = msgspec.structs.replace(base, engine=engine)
-                    outcome, report = await _one(session, folder, row, options)
-                    identity = f"{report.model} · adapter {report.adapter or 'none'}"
-                    outcomes.append(outcome)
-                    sink.write(json.dumps(msgspec.to_builtins(outcome)) + "\n")
-                    sink.flush()
-                if not console.is_terminal and (number + 1) % 20 == 0:
-                    console.print(f"{number + 1}/{len(rows)} " + _tally(outcomes, engines[-1]))
-    finally:
-        await session.close()
-    _table(outcomes, engines, arguments, base, identity)
-    return 0
+        with gzip.open(path) if zipped else open(path, "rb") as stream:
+            for line in stream:
+                number += 1
+                if line.strip():
+                    yield msgspec.json.decode(line.removeprefix(b"\xef\xbb\xbf"), type=Row)
+    except msgspec.MsgspecError as error:
+        raise ValueError(f"{path}, line {number}: {error}") from error
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise ValueError(f"{path}: damaged after line {number}: {error}") from error
 
 
-def _sink(path: Path | None) -> TextIO:
+class _Bench:
+    """One run: the rows, the engines, and what came of them so far."""
+
+    def __init__(
+        self,
+        rows: list[Row],
+        engines: list[str],
+        folder: Path,
+        settings: Settings,
+        arguments: argparse.Namespace,
+        console: Console,
+    ) -> None:
+        self.rows, self.engines, self.folder = rows, engines, folder
+        self.settings, self.arguments, self.console = settings, arguments, console
+        self.options = fill_options(settings, arguments)
+        self.outcomes: list[Outcome] = []
+        self.identity = ""
+        self.finished = False
+        self._said = time.monotonic()
+
+    async def run(self) -> None:
+        """Fill every row with every engine; each outcome is written as soon as it is known."""
+        session = Session(self.settings, self.folder, trusted=True)
+        terminal = self.console.is_terminal
+        try:
+            with _sink(self.arguments.out) as sink, Progress(self.console, quiet=not terminal) as progress:
+                progress.begin("model")
+                await session.start_model(progress.update)
+                for number, row in enumerate(self.rows):
+                    for engine in self.engines:
+                        progress.begin(f"{engine} {row.task_id}")
+                        progress.update(_tally(self.outcomes, engine), number / len(self.rows))
+                        await self._row(session, row, engine, sink)
+                    self._say(number + 1)
+            self.finished = True
+        finally:
+            await session.close()
+
+    async def _row(self, session: Session, row: Row, engine: str, sink: TextIO) -> None:
+        options = msgspec.structs.replace(self.options, engine=engine)
+        outcome, report = await _one(session, self.folder, row, options)
+        self.identity = f"{report.model} · adapter {report.adapter or 'none'}"
+        self.outcomes.append(outcome)
+        sink.write(json.dumps(msgspec.to_builtins(outcome)) + "\n")
+        sink.flush()
+
+    def _say(self, done: int) -> None:
+        """Where nobody can see a bar, a line now and then."""
+        if self.console.is_terminal or time.monotonic() - self._said < QUIET_SECONDS:
+            return
+        self._said = time.monotonic()
+        tallies = ", ".join(f"{engine} {_tally(self.outcomes, engine)}" for engine in self.engines)
+        self.console.print(f"{done} of {len(self.rows)}: {tallies}", markup=False)
+
+    def print_table(self) -> None:
+        """The table of what has been done."""
+        if self.outcomes:
+            _table(self.outcomes, self.engines, self.arguments, self.options, self.identity)
+
+
+def _sink(path: Path | None) -> contextlib.AbstractContextManager[TextIO]:
     return open(path or os.devnull, "w", encoding="utf-8")
 
 
@@ -153,22 +202,21 @@ async def _one(session: Session, folder: Path, row: Row, options: FillOptions) -
     line = row.prompt.rpartition("\n")[2]
     indent = line[: len(line) - len(line.lstrip())]
     hole = Hole(1, "selection", "selection", "any", at, at, "", indent)
-    await session.start_model()
     began = time.perf_counter()
     report = await fill_hole(session, document, hole, options, holes=[])
     elapsed = (time.perf_counter() - began) * 1e3
     best = next(iter(report.ranked), None)
     fill = best.text if best is not None else ""
     program = row.prompt + fill + row.suffix
-    parses = _parses(program)
+    whole = parses(program)
     verdicts = best.verdicts if best is not None else None
     outcome = Outcome(
         task_id=row.task_id,
         engine=options.engine,
         fill=fill,
-        passed=parses and await asyncio.to_thread(runs_clean, program, row),
+        passed=whole and await asyncio.to_thread(runs_clean, program, row.test, row.entry_point),
         exact=fill.strip() == row.canonical_solution.strip(),
-        parses=parses,
+        parses=whole,
         verified=best is not None and best.verified,
         verdicts={
             name: getattr(verdicts, name).status if verdicts is not None else "not_run"
@@ -183,41 +231,6 @@ async def _one(session: Session, folder: Path, row: Row, options: FillOptions) -
     return outcome, report
 
 
-def runs_clean(program: str, row: Row) -> bool:
-    """Whether program + test + check(entry point) runs without an error in six seconds."""
-    source = f"{program}\n{row.test}\ncheck({row.entry_point})\n"
-    with tempfile.TemporaryDirectory(prefix="astral-judge-") as folder:
-        (Path(folder) / "case.py").write_text(source, encoding="utf-8")
-        try:
-            done = subprocess.run(
-                [sys.executable, "-I", "case.py"],
-                cwd=folder,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                timeout=TEST_SECONDS,
-                preexec_fn=_limit if os.name == "posix" else None,
-            )
-        except subprocess.TimeoutExpired:
-            return False
-        return done.returncode == 0
-
-
-def _limit() -> None:
-    import resource
-
-    resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (16 << 20, 16 << 20))
-
-
-def _parses(program: str) -> bool:
-    try:
-        ast.parse(program)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
-    return True
-
-
 def _tally(outcomes: list[Outcome], engine: str) -> str:
     mine = [outcome for outcome in outcomes if outcome.engine == engine]
     return f"pass@1 {sum(o.passed for o in mine) / len(mine):.1%} of {len(mine)}" if mine else ""
@@ -230,7 +243,7 @@ def _table(
     options: FillOptions,
     identity: str,
 ) -> None:
-    print(f"data {arguments.data.name} · every {arguments.every} · {len(outcomes) // len(engines)} rows")
+    print(f"data {arguments.data.name} · every {arguments.every} · {len({o.task_id for o in outcomes})} rows")
     types, tests = ("on" if on else "off" for on in (options.check_types, options.run_tests))
     print(
         f"candidates {options.candidates} · budget {options.budget_s:g} s · types {types} · tests {tests}"
@@ -243,6 +256,8 @@ def _table(
     )
     for engine in engines:
         mine = [outcome for outcome in outcomes if outcome.engine == engine]
+        if not mine:
+            continue
         seconds = sorted(outcome.ms / 1e3 for outcome in mine)
         wrong = [o for o in mine if o.verified and not o.passed]
         cells = (
