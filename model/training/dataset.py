@@ -24,6 +24,8 @@ from training.holes import WEIGHTS, CutHole, SourceText, draw_hole
 MAX_ANSWER = 94
 """Longest answer in tokens (`astral_model.length.LONGEST` less the end token and one to spare)."""
 MAX_CONTEXT = 448
+SERVING_CONTEXT = 2000
+"""Longest context in tokens, of training and of evaluation holes."""
 WINDOW = 1024
 """Holes that are sorted by length before they are put into batches."""
 
@@ -94,14 +96,14 @@ def plan(
 # --- making the file --------------------------------------------------------------------------------------
 
 
-def tokenise(hole: CutHole, tokenizer: Tokenizer) -> Example | None:
-    """Ids of a hole, or None if it does not fit."""
+def tokenise(hole: CutHole, tokenizer: Tokenizer, most: int = MAX_CONTEXT) -> Example | None:
+    """Ids of a hole, or None if its answer does not fit or its context has over ``most`` tokens."""
     answer = tokenizer.encode(hole.answer)
     if not 1 <= len(answer) <= MAX_ANSWER:
         return None
     prefix, suffix = tokenizer.encode(hole.prefix), tokenizer.encode(hole.suffix)
     context = tokenizer.fim_context(prefix, suffix)
-    if len(context) > MAX_CONTEXT:
+    if len(context) > most:
         return None
     pieces = [tokenizer.pieces[i] for i in answer]
     edges = np.cumsum([0, *map(len, pieces)])
@@ -134,11 +136,14 @@ def draw_examples(
     seed: int,
     most_per_file: int = 10,
     boosted: frozenset[str] = frozenset(),
+    serving: bool = False,
 ) -> Iterator[Example]:
     """Examples from (package, text) pairs: several holes a function, files in random order.
 
     Files of ``boosted`` packages (short algorithms) give five holes a function and five times as many a file.
+    ``serving``: with contexts as the server makes them, for evaluation.
     """
+    most = SERVING_CONTEXT if serving else MAX_CONTEXT
     rng = random.Random(seed)
     order = list(range(len(corpus)))
     rng.shuffle(order)
@@ -154,10 +159,10 @@ def draw_examples(
         made = 0
         for function in (functions * 10)[: wanted * 2]:
             try:
-                hole = draw_hole(source, function, rng)
+                hole = draw_hole(source, function, rng, serving)
             except (SyntaxError, ValueError, StopIteration, RecursionError, IndexError):
                 continue
-            example = tokenise(hole, tokenizer) if hole is not None else None
+            example = tokenise(hole, tokenizer, most) if hole is not None else None
             if example is not None:
                 yield example
                 made += 1
@@ -205,6 +210,7 @@ def main() -> None:
     parser.add_argument("--boost", default="", help="comma-separated packages to take more holes from")
     parser.add_argument("--only", default="", help="comma-separated packages")
     parser.add_argument("--skip", default="", help="comma-separated packages")
+    parser.add_argument("--serving", action="store_true", help="contexts as the server makes them")
     options = parser.parse_args()
     only, skip = set(filter(None, options.only.split(","))), set(filter(None, options.skip.split(",")))
     rows = [json.loads(line) for line in options.corpus.read_text().splitlines()]
@@ -213,7 +219,9 @@ def main() -> None:
     tokenizer = Tokenizer.load(checkpoint.tokenizer_file)
     boosted = frozenset(options.boost.split(","))
     examples: list[Example] = []
-    for example in draw_examples(corpus, tokenizer, options.seed, options.most_per_file, boosted):
+    for example in draw_examples(
+        corpus, tokenizer, options.seed, options.most_per_file, boosted, options.serving
+    ):
         examples.append(example)
         if len(examples) >= options.holes:
             break

@@ -278,9 +278,12 @@ _RANGES: dict[
 # --- one example ------------------------------------------------------------------------------------------
 
 
-def draw_hole(source: SourceText, function: _Function, rng: random.Random) -> CutHole | None:
-    """A hole in ``function``: its kind by `WEIGHTS`, its context short or long, alone or in its module."""
-    if rng.random() < 0.55:
+def draw_hole(
+    source: SourceText, function: _Function, rng: random.Random, serving: bool = False
+) -> CutHole | None:
+    """A hole in ``function``: its kind by `WEIGHTS`, its context short or long, alone or in its module;
+    with ``serving`` always in its module and as long as the server makes it."""
+    if not serving and rng.random() < 0.55:
         source = SourceText(standalone(source, function, rng))
         function = next(n for n in source.tree.body if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef))
     kind = rng.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
@@ -293,13 +296,11 @@ def draw_hole(source: SourceText, function: _Function, rng: random.Random) -> Cu
     answer = source.text[start:end]
     if not answer.strip() or len(answer) > 400:
         return None
-    prompt = build_prompt(
-        source.text,
-        start,
-        end,
-        prefix_chars=int(rng.triangular(120, 1100, 420)),
-        suffix_chars=int(rng.triangular(20, 500, 160)),
-    )
+    if serving:
+        prompt = build_prompt(source.text, start, end)
+    else:
+        before, after = int(rng.triangular(120, 1100, 420)), int(rng.triangular(20, 500, 160))
+        prompt = build_prompt(source.text, start, end, prefix_chars=before, suffix_chars=after)
     return CutHole(
         kind, prompt.prefix, answer, prompt.suffix, _nodes_inside(source, function, start, end), forced
     )
