@@ -81,18 +81,25 @@ class ArEngine:
     # --- candidates ---------------------------------------------------------------------------------------
 
     def pool(
-        self, request: Request, control: Control, *, keep: str = "", warm: bool = False
+        self,
+        request: Request,
+        control: Control,
+        *,
+        keep: str = "",
+        warm: bool = False,
+        least: int = MIN_STREAMS,
     ) -> list[Evidence]:
         """All candidates worth ranking, with what the base says of each; [] when stopped too early.
 
-        ``keep``: text that every candidate starts with. ``warm``: no greedy stream.
+        ``keep``: text that every candidate starts with. ``warm``: no greedy stream. ``least``: streams drawn
+        even for one candidate.
         """
         healed = heal(request.prefix)
         context = self.context(healed.prefix, request.suffix, control)
         if context is None:
             return []
         frame = Frame(request.before, request.after, request.category, request.indent)
-        count = max(MIN_STREAMS, min(MAX_STREAMS, request.candidates))
+        count = max(least, min(MAX_STREAMS, request.candidates))
         streams = self._draw(context, healed.forced, keep, count, frame, request, control, warm)
         texts = self._texts(streams, request, keep)
         drawn = [_drawn(cut) for cut in _most_likely(texts.values(), frame)]

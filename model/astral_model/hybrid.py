@@ -23,6 +23,8 @@ FLOW_SHARE = 0.5
 AR_SHARE = 0.7
 """Parts of the time left that the flow's drafts, and then the left-to-right ones, may take."""
 FLOW_READ_LIMIT = 12
+AR_STREAMS = 4
+"""Streams the base draws at least: the flow has drawn as many, and four rows cost little more than one."""
 
 
 class FlowLike(Engine, Protocol):
@@ -64,7 +66,7 @@ class HybridEngine:
         pool: list[Evidence] = []
         if not control.stop():
             part = control.part(AR_SHARE)
-            pool = self.ar.pool(request, part)
+            pool = self.ar.pool(request, part, least=AR_STREAMS)
             control.evaluations += part.evaluations
         return self._joined(pool, drafts, request, control), drafts
 
@@ -79,7 +81,7 @@ class HybridEngine:
         pool: list[Evidence] = []
         if not control.stop():
             keep = text[: min((start for start, _ in spans), default=0)]
-            pool = self.ar.pool(request, control, keep=keep, warm=True)
+            pool = self.ar.pool(request, control, keep=keep, warm=True, least=AR_STREAMS)
         return self._ranked(self._joined(pool, drafts, request, control), drafts, request, control)
 
     def _joined(
