@@ -27,7 +27,7 @@ from astral_lsp.interpreter import NoInterpreter, find_interpreter, find_root, f
 SCHEMA = "astral-lsp/fill/1"
 BUDGET_SECONDS = 20.0
 """An editor gives up after ten seconds; a person at a prompt rather waits for a better answer."""
-DONE, NOT_ALL, BAD = 0, 1, 2
+DONE, NOT_ALL, BAD, INTERRUPTED = 0, 1, 2, 130
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -101,18 +101,20 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the command; returns the process's exit code."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
+        if arguments.json and arguments.diff:
+            raise UsageError("--json and --diff both print to standard output: choose one")
         source = read_source(arguments.file)
         holes = _chosen(source, arguments)
         root = find_root(source.path.resolve())
         settings = load_settings(root, arguments)
         find_interpreter(root, settings.interpreter)  # a wrong one is better named before the model loads
         return asyncio.run(_fill(source, holes, root, settings, arguments, console))
-    except (SourceError, PositionError, ConfigError, NoInterpreter) as error:
+    except (SourceError, PositionError, ConfigError, NoInterpreter, UsageError) as error:
         console.print(f"astral-lsp: {error}", style="red", markup=False)
         return BAD
     except KeyboardInterrupt:
         console.print("astral-lsp: cancelled; nothing was written", style="red")
-        return BAD
+        return INTERRUPTED
 
 
 def _chosen(source: Source, arguments: argparse.Namespace) -> list[Hole]:
@@ -167,6 +169,10 @@ async def _fill(
     if not arguments.json:
         console.print(f"{verified} of {len(holes)} holes verified")
     return DONE if verified == len(holes) else NOT_ALL
+
+
+class UsageError(ValueError):
+    """Flags that do not go together."""
 
 
 class _Filling:
