@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from lsprotocol import types
 
-from astral_lsp.holes.model import Hole
+from astral_lsp.holes.model import Hole, Span
 from astral_lsp.report import Fill
 from astral_lsp.server import actions, explain, navigation, titles
 from astral_lsp.server.applying import apply
@@ -44,6 +44,8 @@ class Where(msgspec.Struct, rename="camel"):
     apply: bool = True
     """Insert the best fill; false only returns the fills."""
     again: bool = False
+    patient: bool = False
+    """The model may take its time to load: the person sees a progress bar and can cancel."""
     partial: str = ""
     """The person's editor wants ``astral/fills`` under this name while more are drawn."""
     show: bool = True
@@ -115,6 +117,21 @@ def _hole(document: OpenDocument, where: Where) -> Hole:
     return hole
 
 
+def _function(document: OpenDocument, where: Where) -> Span:
+    """The innermost function with holes around the place, or around its hole; raises RequestError."""
+    range_ = _range(where)
+    if range_ is None:
+        around = _hole(document, where).function
+    else:
+        place = document.buffer.offset(range_.start)
+        functions = {hole.function for hole in document.holes if hole.function is not None}
+        inside = [span for span in functions if span.start <= place <= span.end]
+        around = min(inside, key=lambda span: span.end - span.start, default=None)
+    if around is None:
+        raise RequestError("there is no function with a hole here")
+    return around
+
+
 # --- filling ----------------------------------------------------------------------------------------------
 
 
@@ -136,7 +153,15 @@ async def fill_hole(ls: AstralServer, params: types.ExecuteCommandParams) -> dic
             ls.protocol.notify(FILLS, found | {"partial": where.partial})
 
     try:
-        entry = await fill(ls, document, hole, again=again, token=params.work_done_token, on_judged=on_judged)
+        entry = await fill(
+            ls,
+            document,
+            hole,
+            again=again,
+            patient=where.patient,
+            token=params.work_done_token,
+            on_judged=on_judged,
+        )
         applied = await _insert(ls, wanted, best(entry, seen)) if where.apply else None
     except RequestError as error:
         _warn(ls, error, quiet=not where.apply)
@@ -237,9 +262,7 @@ async def fill_function(ls: AstralServer, params: types.ExecuteCommandParams) ->
     """Fill every hole of the function around a place."""
     where = _where(params)
     document = open_document(ls, where.uri)
-    around = _hole(document, where).function
-    if around is None:
-        raise RequestError("this hole is not in a function")
+    around = _function(document, where)
     holes = [hole for hole in document.holes if around.start <= hole.start and hole.end <= around.end]
     return await fill_many(ls, document, holes, params.work_done_token)
 

@@ -63,7 +63,7 @@ async def fill_many(
     version = document.version
     view = ls.view(document)
     program = _Program(view)
-    run = Run(ls, document)
+    run = Run(ls, document, patient=True)
     run.show(f"Filling {len(holes)} holes", token)
     filled: list[_Filled] = []
     left: list[_Left] = []

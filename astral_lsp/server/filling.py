@@ -34,6 +34,7 @@ async def fill(
     *,
     background: bool = False,
     again: bool = False,
+    patient: bool = False,
     token: types.ProgressToken | None = None,
     on_judged: Callable[[KnownFills], None] = lambda _entry: None,
 ) -> KnownFills:
@@ -56,12 +57,13 @@ async def fill(
 
     def keep(report: FillReport, stage: Stage) -> KnownFills:
         entry = entry_of(report, stage)
+        server.status.note = "" if report.model else report.message
         if server.documents.get(document.uri) is document:
             server.known(document).put_fills(document, entry)
             server.fills_changed()
         return entry
 
-    run = Run(server, document, background=background)
+    run = Run(server, document, background=background, patient=patient)
     if not background:
         line = document.buffer.line_of(hole.start) + 1
         run.show(f"Filling the hole on line {line}", token)
@@ -98,8 +100,11 @@ def _fresh(server: AstralServer, document: OpenDocument, hole: Hole) -> KnownFil
 class Run:
     """One or several fills under one progress bar; the bar's cancel button stops the present one."""
 
-    def __init__(self, server: AstralServer, document: OpenDocument, *, background: bool = False) -> None:
-        self._server = server
+    def __init__(
+        self, server: AstralServer, document: OpenDocument, *, background: bool = False, patient: bool = False
+    ) -> None:
+        """``patient``: the person sees a bar and can cancel, so the model may take its time to load."""
+        self._server, self._patient = server, patient
         self._uri = document.uri
         self._background = background
         self._bar: Bar | None = None
@@ -144,9 +149,11 @@ class Run:
                 str(server.root_of(self._uri)), server.engine_for(self._uri), view, hole,
                 structs.replace(server.options_for(self._uri), rejected=rejected),
                 on_progress=self.say, on_judged=on_judged, on_job=self._started,
-                background=self._background, keep=keep,
+                background=self._background, patient=self._patient, keep=keep,
             )  # fmt: skip
         except StillLoading:
+            if self.cancelled:
+                raise RequestError("cancelled while the model was loading", CANCELLED) from None
             sentence = "the model is still loading; the fills will be listed when it is ready"
             raise RequestError(sentence) from None
         except NothingYet as error:

@@ -28,6 +28,7 @@ LATE_SECONDS = 30.0
 """A job that overran is left to finish, for the list, for at most this long."""
 OVERRUN = "verifying takes longer than the budget; the fills will be listed when it is done"
 QUEUED = "an earlier fill was still running; ask again"
+LOADING_INTERVAL = 0.2
 LOADING = ("loading", "warming", "downloading", "pulling")
 
 
@@ -128,12 +129,14 @@ class Jobs:
         on_judged: OnJudged = lambda _report: None,
         on_job: Callable[[Job], None] = lambda _job: None,
         background: bool = False,
+        patient: bool = False,
         keep: Keep = lambda _report, _stage: None,
     ) -> FillReport:
         """Fill ``hole`` of ``view`` and return the report; at most ``options.budget_s`` plus the grace.
 
         Cancelling this call stops the job unless others wait for it too. ``keep`` gets what is judged as it
-        comes, and the report even when nobody waits for it any more. Raises StillLoading or NothingYet.
+        comes, and the report even when nobody waits for it any more. While the model loads, ``patient`` lets
+        no time of the budget pass. Raises StillLoading or NothingYet.
         """
         document = view.document
         key = JobKey(root, document.path, hash(document.text), hole.start, hole.end, options)
@@ -143,7 +146,7 @@ class Jobs:
         elif not background:
             job.background = False
         on_job(job)
-        return await self._wait(job, Listener(on_progress, on_judged), options.budget_s)
+        return await self._wait(job, Listener(on_progress, on_judged), options.budget_s, patient=patient)
 
     def _start(
         self, key: JobKey, engine: Engine, view: View, hole: Hole, options: FillOptions, *, background: bool,
@@ -196,15 +199,15 @@ class Jobs:
             log.error("a fill failed", exc_info=error)
         self._server.status.changed()
 
-    async def _wait(self, job: Job, listener: Listener, budget_s: float) -> FillReport:
+    async def _wait(self, job: Job, listener: Listener, budget_s: float, *, patient: bool) -> FillReport:
         job.listeners.append(listener)
         try:
-            done, _ = await asyncio.wait({job.task}, timeout=budget_s)
+            done = await _ended(job, budget_s, patient=patient)
             if not done and job.engine.status in LOADING:
                 raise StillLoading
             if not done:
                 job.stop.set()
-                done, _ = await asyncio.wait({job.task}, timeout=GRACE_SECONDS)
+                done = await _ended(job, GRACE_SECONDS)
             if not done:
                 self._loosely(job, LATE_SECONDS if job.has_turn else 0.0)
                 raise NothingYet(OVERRUN if job.has_turn else QUEUED)
@@ -234,6 +237,18 @@ class Jobs:
         for job in jobs:
             self._loosely(job)
         return len(jobs)
+
+
+async def _ended(job: Job, seconds: float, *, patient: bool = False) -> bool:
+    """Whether ``job`` ends within ``seconds``, for the patient counted from when the model is there."""
+    done, _ = await asyncio.wait({job.task}, timeout=seconds)
+    waited = False
+    while not done and patient and job.engine.status in LOADING and not job.stop.is_set():
+        waited = True
+        done, _ = await asyncio.wait({job.task}, timeout=LOADING_INTERVAL)
+    if waited and not done and not job.stop.is_set():
+        done, _ = await asyncio.wait({job.task}, timeout=seconds)
+    return bool(done)
 
 
 def _result(task: asyncio.Task[FillReport]) -> FillReport:

@@ -168,12 +168,16 @@ class AstralServer(LanguageServer):
         self.outdate([])
 
     def outdate(self, paths: list[Path]) -> None:
-        """What was known holds no longer, because ``paths`` or the settings changed: find out anew."""
+        """Because ``paths``, or without any the settings, changed, verdicts hold no longer: find out anew.
+
+        A buffer's own file says nothing new about it: verdicts are about the buffer's text.
+        """
         for engine in self.engines.values():
             engine.files_changed(paths)
-        for known in self._known.values():
-            known.outdate()
-        self.background.refresh_all()
+        for document in self.documents:
+            if not paths or any(str(path) != to_fs_path(document.uri) for path in paths):
+                self.known(document).outdate()
+                self.background.touched(document)
 
     async def load_model(self, uri: str, token: types.ProgressToken | None) -> None:
         """Load the weights of the root of ``uri`` under a progress bar; raises RequestError."""
@@ -181,6 +185,7 @@ class AstralServer(LanguageServer):
         bar = self.bars.open("Loading the model", lambda: None if task.done() else _cancel(task), token)
         try:
             await self.engine_for(uri).start_model(bar.report)
+            self.status.note = ""
         except asyncio.CancelledError:
             raise
         except Exception as error:

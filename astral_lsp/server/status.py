@@ -47,6 +47,8 @@ class Status:
         states = [engine.status for engine in server.engines.values()]
         busy = next((state for state in states if state != "idle"), "idle")
         state = busy if busy != "idle" else "filling" if server.jobs.running else "idle"
+        if state == "idle" and self.note:
+            state = "unavailable"
         judged, verified = server.jobs.found()
         return {
             "state": state,

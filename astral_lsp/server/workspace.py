@@ -46,6 +46,7 @@ async def initialized(ls: AstralServer, params: types.InitializedParams) -> None
     """initialized: register what is dynamic, then ask for the settings."""
     await _register(ls)
     await fetch_settings(ls)
+    apply_log_level(ls)
     ls.report_problems()
     ls.status.changed()
 
@@ -137,14 +138,15 @@ def did_change_watched_files(ls: AstralServer, params: types.DidChangeWatchedFil
         for root in ls.roots:
             ls.settings.forget(root)
         ls.spawn(ls.reconfigure())
-    open_paths = {to_fs_path(document.uri) for document in ls.documents}
-    others = [path for path in paths if str(path) not in open_paths]
-    if others:
-        ls.outdate(others)
+    if paths:
+        ls.outdate(paths)
 
 
 def did_save(ls: AstralServer, params: types.DidSaveTextDocumentParams) -> None:
-    """Nothing of ours depends on saving: other open buffers hear of it through the file watcher."""
+    """Other buffers' verdicts were about the file as it was; editors that watch files say so themselves."""
+    path = to_fs_path(params.text_document.uri)
+    if path and not ls.client.register_watchers:
+        ls.outdate([Path(path)])
 
 
 def trust(ls: AstralServer, params: object) -> None:

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from msgspec import structs
+
 from astral_lsp.config import Settings
 from astral_lsp.context.environment import Environment
 from astral_lsp.fill.document import Document
@@ -44,6 +46,10 @@ def _candidates(hole: Hole, document: Document) -> list[Fill]:
     ]
 
 
+def _without_model(hole: Hole, options: FillOptions, why: str) -> FillReport:
+    return structs.replace(_report(hole, options, []), model="", message=why)
+
+
 def _report(hole: Hole, options: FillOptions, candidates: list[Fill]) -> FillReport:
     return FillReport(
         hole=hole,
@@ -60,7 +66,10 @@ def _report(hole: Hole, options: FillOptions, candidates: list[Fill]) -> FillRep
 
 
 class ScriptedEngine:
-    """Does as the script says: {delay, deaf, silent, analyse_delay, loading, fail, none, all_wrong, log}."""
+    """Does as the script says.
+
+    {delay, deaf, silent, analyse_delay, loading, no_model, fail, none, all_wrong, log}
+    """
 
     def __init__(self, settings: Settings, root: Path, trusted: bool, script: dict[str, Any]) -> None:
         self.settings, self.root, self.trusted, self.script = settings, root, trusted, script
@@ -118,6 +127,8 @@ class ScriptedEngine:
     ) -> FillReport:
         if not self._loaded:
             await self.start_model(on_progress)
+        if why := self.script.get("no_model"):
+            return _without_model(hole, options, why)
         if self.script.get("fail"):
             raise RuntimeError("the script says so")
         self._become("filling")

@@ -98,6 +98,25 @@ async def test_a_loading_model_does_not_keep_the_editor_waiting_and_its_fills_co
         assert titles[0] == "Fill hole: `first_1` · types ✓ · tests ✓ 3"
 
 
+async def test_who_can_cancel_waits_for_the_model_and_then_for_the_whole_budget(tmp_path: Path) -> None:
+    script = {"loading": 2.0, "delay": 1.0}
+    async with editor(tmp_path, script=script, settings={"fill": {"budgetS": 1.5}}) as session:
+        uri = session.open("area.py", TEXT)
+        await session.until(lambda: session.statuses)
+        place = {"uri": uri, "position": _position(1, 12)}
+        answer = await session.command("astral.fillHole", **place, apply=False, patient=True)
+        assert len(answer["fills"]) == 4
+
+
+async def test_many_holes_wait_for_the_model(tmp_path: Path) -> None:
+    script = {"loading": 2.0, "delay": 0.1}
+    async with editor(tmp_path, script=script, settings={"fill": {"budgetS": 1.0}}) as session:
+        uri = session.open("two.py", TWO)
+        await session.until(lambda: session.statuses)
+        answer = await session.command("astral.fillFile", uri=uri)
+        assert (answer["filled"], answer["left"]) == (3, [])
+
+
 def _field(status: object, name: str) -> object:
     return status.get(name) if isinstance(status, dict) else getattr(status, name)
 
@@ -146,8 +165,10 @@ async def test_our_own_edit_is_no_change_of_the_buffer(tmp_path: Path) -> None:
 async def test_filling_a_function_leaves_the_others(tmp_path: Path) -> None:
     async with editor(tmp_path) as session:
         uri = session.open("two.py", TWO)
-        answer = await session.command("astral.fillFunction", uri=uri, position=_position(2, 12))
-        assert answer["filled"] == 2
+        answer = await session.command("astral.fillFunction", uri=uri, position=_position(0, 6))
+        assert answer["filled"] == 2, "its name is as good a place as one of its holes"
+        with pytest.raises(JsonRpcException, match="no function with a hole here"):
+            await session.command("astral.fillFunction", uri=uri, position=_position(3, 0))
         assert apply_edit(TWO, session.applied[0].edit).count("...") == 1
 
 

@@ -117,6 +117,23 @@ async def test_other_files_changing_takes_the_verdicts_away(tmp_path: Path) -> N
         assert session.log("files")[0]["paths"] == [str(tmp_path / "other.py")]
 
 
+@pytest.mark.parametrize("watches", [True, False])
+async def test_saving_a_buffer_takes_the_verdicts_of_the_others_away(tmp_path: Path, watches: bool) -> None:
+    watching = {"workspace": {"didChangeWatchedFiles": {"dynamicRegistration": watches}}}
+    async with editor(tmp_path, extra=watching) as session:
+        one, two = session.open("one.py", TEXT), session.open("two.py", TEXT)
+        for uri in (one, two):
+            place = {"uri": uri, "position": {"line": 1, "character": 12}}
+            await session.command("astral.fillHole", **place, apply=False)
+        identifier = types.TextDocumentIdentifier(two)
+        session.client.text_document_did_save(types.DidSaveTextDocumentParams(identifier))
+        if watches:
+            changes = [types.FileEvent(two, types.FileChangeType.Changed)]
+            session.client.workspace_did_change_watched_files(types.DidChangeWatchedFilesParams(changes))
+        assert (await session.titles(one, WHERE))[0].endswith("(checked before later edits)")
+        assert (await session.titles(two, WHERE))[0].endswith("types ✓ · tests ✓ 3"), "its text is the same"
+
+
 async def _registered(session: Editor) -> bool:
     wanted = {types.WORKSPACE_DID_CHANGE_CONFIGURATION, types.WORKSPACE_DID_CHANGE_WATCHED_FILES}
     await session.until(lambda: {r.method for r in session.registered} == wanted)
@@ -435,6 +452,17 @@ async def test_doctor_runs_from_a_command(tmp_path: Path) -> None:
         answer = await session.command("astral.doctor")
         assert "python" in answer["text"].lower()
         assert answer["code"] in (0, 1)
+
+
+async def test_a_model_that_cannot_be_had_is_told_by_the_status(tmp_path: Path) -> None:
+    async with editor(tmp_path, script={"no_model": "the weights are not there"}) as session:
+        uri = session.open("area.py", TEXT)
+        where = {"uri": uri, "position": {"line": 1, "character": 12}, "apply": False}
+        assert (await session.command("astral.fillHole", **where))["message"] == "the weights are not there"
+        status = await session.command("astral.status")
+        assert (status["state"], status["message"]) == ("unavailable", "the weights are not there")
+        await session.command("astral.loadModel", uri=uri)
+        assert (await session.command("astral.status"))["state"] == "idle"
 
 
 async def test_restarting_workers_and_cancelling_everything(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ export class Drawing implements vscode.Disposable {
       this.fail = reject;
     });
     this.ready.catch(() => undefined); // a run that is left early fails with nobody waiting
-    const params = { command: COMMAND.fillHole, arguments: [{ ...where, apply: false, partial: name }] };
+    const params = { command: COMMAND.fillHole, arguments: [{ ...where, apply: false, patient: true, partial: name }] };
     void client.sendRequest(ExecuteCommandRequest.type, params, this.stop.token).then(
       (answer) => this.finish(answer),
       (error: unknown) => this.finish(undefined, error),

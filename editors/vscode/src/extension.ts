@@ -10,6 +10,7 @@ import { Explanations } from "./explanations";
 import { installServer, offerInstall, removeServer } from "./installer";
 import { FilledDocument } from "./preview";
 import { onActivePythonChanged } from "./pythonExtension";
+import { cancel, doctor, loadModel } from "./serverCommands";
 import { Session } from "./session";
 import { StatusBar } from "./status";
 
@@ -48,6 +49,9 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
   register("removeServer", async () => {
     if (await removeServer(current.places, () => current.stop())) await current.restart();
   });
+  register("doctor", () => withServer(current, doctor));
+  register("loadModel", () => withServer(current, loadModel));
+  register("cancel", () => withServer(current, cancel));
   commands.register(context);
   watch(context, current);
 
@@ -58,6 +62,16 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
 
 export async function deactivate(): Promise<void> {
   await session?.stop();
+}
+
+async function withServer(current: Session, run: (client: LanguageClient) => Promise<void>): Promise<void> {
+  const client = await current.ready();
+  if (!client) return void vscode.window.showWarningMessage("The Astral server is not running.");
+  try {
+    await run(client);
+  } catch (error) {
+    void vscode.window.showErrorMessage(`Astral: ${error instanceof Error ? error.message : String(error)}`);
+  }
 }
 
 // A server that cannot run says so once, with the way out.
@@ -95,6 +109,7 @@ async function showMenu(current: Session): Promise<void> {
     ...(current.state === "missing" ? [entry("cloud-download", "Install Server into a Private Environment", "installServer")] : []),
     ...(vscode.workspace.isTrusted ? [] : [{ ...entry("shield", "Manage Workspace Trust", ""), command: "workbench.trust.manage" }]),
     { ...entry("gear", "Open Settings", ""), command: "workbench.action.openSettings" },
+    ...(current.state === "running" ? [entry("pulse", "Check the Environment (Doctor)", "doctor")] : []),
     entry("bug", "Print Debug Information", "debugInformation"),
   ];
   const picked = await vscode.window.showQuickPick(entries, { title: "Astral", placeHolder: current.error });

@@ -14,6 +14,9 @@ export const COMMAND = {
   nextHole: "astral.nextHole",
   previousHole: "astral.previousHole",
   listHoles: "astral.listHoles",
+  doctor: "astral.doctor",
+  loadModel: "astral.loadModel",
+  cancel: "astral.cancel",
 } as const;
 
 /** A hole of one version; opaque to the editor, which only sends it back. */

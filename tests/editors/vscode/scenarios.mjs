@@ -218,6 +218,24 @@ const scenarios = {
     });
   },
 
+  /** Known fills are the first suggestions at a hole; one replaces the whole hole. */
+  async suggest() {
+    return withEditor(workspace(), {}, async (editor) => {
+      await onFirstHole(editor);
+      await fillHole(editor);
+      await leaveList(editor);
+      await editor.goTo(12, 15);
+      await editor.page.keyboard.press("Control+Space");
+      const first = editor.page.locator(".suggest-widget .monaco-list-row").first();
+      await first.filter({ hasText: /sum\(order\.price for order in orders\)/ }).waitFor({ timeout: 30_000 });
+      assert.match(await first.innerText(), /types ✓ · tests ✓ 2/);
+      await editor.page.keyboard.press("Enter");
+      await until("the buffer", async () => (await editor.page.locator(".view-lines").first().innerText()).includes("sum("));
+      assert.equal(await editor.saved("shop.py"), SHOP.replace("return ...", "return sum(order.price for order in orders)"));
+      return {};
+    });
+  },
+
   /** One level of the best fill, with holes below it. */
   async refine() {
     return withEditor(workspace(), {}, async (editor) => {
@@ -360,6 +378,8 @@ const scenarios = {
       await fillHole(editor);
       await leaveList(editor);
 
+      await editor.command("Astral: Check the Environment (Doctor)");
+      await until("the doctor's report", async () => /mypy/.test(plain(await editor.page.locator(".view-lines").allInnerTexts())), 90_000);
       await editor.command("Astral: Print Debug Information");
       await editor.page.locator(".tab.active").filter({ hasText: /Untitled|Astral debug/ }).waitFor();
       await until("the debug information", async () => /server from: setting/.test(plain(await editor.page.locator(".view-lines").allInnerTexts())));

@@ -47,6 +47,7 @@ def missing() -> str:
         "body",
         "lens",
         "early",
+        "suggest",
         "refine",
         "notebook",
         "file",

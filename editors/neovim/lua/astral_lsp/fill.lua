@@ -251,7 +251,7 @@ end
 local function argument_of(client, bufnr, request)
   local argument = request.argument
     or { uri = vim.uri_from_bufnr(bufnr), position = client_of.cursor(client) }
-  argument = vim.tbl_extend('force', argument, { apply = false, again = request.again or false })
+  argument = vim.tbl_extend('force', argument, { apply = false, patient = true, again = request.again or false })
   if argument.deed == 'candidate' then
     argument.deed, argument.fill = 'best', nil
   end
