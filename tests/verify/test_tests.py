@@ -1,5 +1,7 @@
 """The tests oracle on workspaces of all shapes: what it runs, what it says, and that it changes nothing."""
 
+# ruff: noqa: E501 (tables of sources read better unwrapped)
+
 from __future__ import annotations
 
 import asyncio
@@ -445,3 +447,68 @@ async def test_accepts_holes(oracle: TestsOracle, project: Project) -> None:
     (verdict,) = await oracle.run(asked.path, asked.text, hole, ["a + b"], [hole], budget_ms=60_000)
     assert verdict.status == "passed"
     assert digest(project.root) == before
+
+
+DOCTESTS = {
+    "no output shown": (">>> f(1)", "return x + 1", "passed", "no output to compare"),
+    "names that the docstring lacks": (">>> f(1)\n    2\n    >>> shop.buy(f(1))\n    3", "return x + 1", "passed", ""),
+    "names that the fill lacks": (">>> f(1)\n    2", "return y", "failed", "NameError"),
+    "an address": (">>> f(object)()\n    <object object at 0x7f00>", "return x", "passed", "by value"),
+    "an ellipsis": (">>> f([1, 2])\n    [...2]", "return x", "passed", ""),
+    "an int that must be an int": (">>> f(1)\n    [1, (2, 3)]", "return [1.0, (2, 3)]", "failed", "[1.0"),
+    "a bool that must be an int": (">>> f(1)\n    {1: 1}", "return {True: 1}", "failed", "True"),
+    "another order": (">>> f(1)\n    {1: {'b', 'a'}, 2: 3}", "return {2: 3, 1: {'a', 'b'}}", "passed", "by value"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DOCTESTS)
+async def test_docstrings_that_nobody_ran_before(oracle: TestsOracle, project: Project, name: str) -> None:
+    examples, fill, status, words = DOCTESTS[name]
+    hole = project.hole("m.py", f'def f(x):\n    """Do it.\n\n    {examples}\n    """\n    $0\n')
+    (verdict,) = await hole.run(oracle, [fill])
+    assert verdict.status == status, verdict
+    assert words in verdict.detail, verdict
+
+
+async def test_doctest_options_of_the_project(oracle: TestsOracle, project: Project) -> None:
+    text = 'def f(x):\n    """\n    >>> print(f(1))\n    1 2\n    """\n    $0\n'
+    (verdict,) = await project.hole("m.py", text).run(oracle, ["return '1   2'"])
+    assert verdict.status == "failed", verdict
+    project.write({"pytest.ini": "[pytest]\ndoctest_optionflags = NORMALIZE_WHITESPACE\n", "n.py": ""})
+    (verdict,) = await project.hole("m.py", text).run(oracle, ["return '1   2'"])
+    assert verdict.status == "passed", verdict
+
+
+async def test_subtests(oracle: TestsOracle, project: Project) -> None:
+    project.write(
+        {
+            "test_m.py": """
+            import unittest
+            from m import double
+            class TestDouble(unittest.TestCase):
+                def test_all(self):
+                    for x in range(3):
+                        with self.subTest(x=x):
+                            self.assertEqual(double(x), 2 * x)
+            """
+        }
+    )
+    hole = project.hole("m.py", "def double(x):\n    return $0\n")
+    good, bad = await hole.run(oracle, ["x + x", "x * x"])
+    assert good.status == "passed", good
+    assert bad.status == "failed", bad
+    assert "1 != 2" in bad.detail, bad
+
+
+async def test_a_pytest_that_cannot_start_is_no_verdict(oracle: TestsOracle, project: Project) -> None:
+    project.write({"test_m.py": TEST_ADD, "pytest.ini": "[pytest]\naddopts = --no-such-option\n"})
+    (verdict,) = await project.hole("m.py", "def add(a, b):\n    return $0\n").run(oracle, ["a + b"])
+    assert verdict.status == "unavailable", verdict
+    assert "--no-such-option" in verdict.detail, verdict
+
+
+async def test_a_package_that_pytest_itself_has_imported(oracle: TestsOracle, project: Project) -> None:
+    project.write({"test_m.py": "import iniconfig\ndef test_it(): assert iniconfig.IniConfig\n"})
+    (verdict,) = await project.hole("iniconfig.py", "def f():\n    $0\n").run(oracle, ["return 1"])
+    assert (verdict.status, verdict.applies) == ("not_run", True), verdict
+    assert "another file" in verdict.detail, verdict

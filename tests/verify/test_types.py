@@ -135,6 +135,34 @@ async def test_invalid_markers_elsewhere_and_here(bench: Bench) -> None:
     assert await bench.statuses(text, "n + m", "str(m)", placeholder="??") == ["passed", "failed"]
 
 
+UNCHECKED = {
+    "after a return": "def f() -> int:\n    return 1\n    return $0\n",
+    "a statement after a return": "def f() -> int:\n    return 1\n    $0\n",
+    "another version": "import sys\nif sys.version_info < (3, 0):\n    def f() -> int:\n        return $0\n",
+    "another platform": "import sys\nif sys.platform == 'nowhere':\n    x: int = $0\n",
+    "a type that cannot be": "def f(n: int) -> int:\n    if n is None:\n        return $0\n    return n\n",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", UNCHECKED)
+async def test_nothing_passes_where_mypy_does_not_look(bench: Bench, name: str) -> None:
+    for verdict in await bench.check(UNCHECKED[name], "''", "1"):
+        assert (verdict.status, verdict.applies) == ("not_run", False), verdict
+        assert "unreachable" in verdict.detail
+
+
+async def test_places_that_are_no_expressions_are_checked_all_the_same(bench: Bench) -> None:
+    assert await bench.statuses("x: $0 = 1\n", "int", "str", "no_such_type") == ["passed", "failed", "failed"]
+    assert await bench.statuses("def f(n: int) -> $0:\n    return n\n", "int", "str") == ["passed", "failed"]
+
+
+async def test_the_authors_own_type_ignore_is_said(bench: Bench) -> None:
+    text = "def f() -> int:\n    return $0  # type: ignore\n"
+    first, second = await bench.check(text, "1", "''")
+    assert (first.status, second.status) == ("passed", "passed")
+    assert second.detail == "its line has a type: ignore"
+
+
 async def test_module_and_class_level_holes(bench: Bench) -> None:
     assert await bench.statuses("x: int = $0\ny = x + 1\n", "1", "'a'") == ["passed", "failed"]
     text = "class A:\n    x: int = $0\n    def m(self) -> int:\n        return self.x\n"

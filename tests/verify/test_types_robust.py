@@ -28,6 +28,9 @@ def hook(kind):
         if kind == "boom": raise RuntimeError("plugin failed")
         if kind == "hang": time.sleep(1000)
         if kind == "exit_": os._exit(3)
+        if kind == "once" and not os.path.exists("crashed"):
+            open("crashed", "w").close()
+            raise RuntimeError("crashed in an update")
         print("noise on stdout" * 100)
         os.write(1, b"noise below sys.stdout")
         return ctx.default_return_type
@@ -35,7 +38,7 @@ def hook(kind):
 class Bad(Plugin):
     def get_function_hook(self, fullname):
         name = fullname.rpartition(".")[2]
-        return hook(name) if name in ("boom", "hang", "exit_", "chat") else None
+        return hook(name) if name in ("boom", "hang", "exit_", "chat", "once") else None
 def plugin(version): return Bad
 """
 
@@ -84,6 +87,14 @@ async def test_a_crash_on_the_buffer_itself_is_unavailable_and_forgotten(
     assert look.holes[0].expected is None
     assert look.holes[0].note
     assert [v.status for v in await ask(oracle, tmp_path, "a.x")] == ["passed"]
+
+
+async def test_a_crash_in_an_update_is_followed_by_a_build(oracle: TypesOracle, tmp_path: Path) -> None:
+    assert [v.status for v in await ask(oracle, tmp_path, "a.x")] == ["passed"]
+    text = TEXT + "def once() -> int: return 1\nonce()\n"
+    verdicts = await oracle.check(str(tmp_path / "a.py"), text, HOLE, ["a.x", "a.nope"])
+    assert (tmp_path / "crashed").exists()
+    assert [v.status for v in verdicts] == ["passed", "failed"]
 
 
 @needs_fork

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from . import locate
+from . import doctests, locate
 
 SMALL_PROJECT_FILES = 30
 """With at most so many test files all are collected; with more, those first that mention the hole's
@@ -56,6 +56,8 @@ class Collected:
         self.reports: list[Any] = []
         self.errors: dict[str, BaseException] = {}
         """The error of each failed phase by node id."""
+        self.doctest_flags = 0
+        """As the user's configuration wants examples compared."""
 
 
 class Plugin:
@@ -157,6 +159,8 @@ def collect(wanted: set[str] | None, targets: list[str]) -> Collected:
     config._do_configure()
     session: Any = Session.from_config(config)
     collected.session = session
+    with contextlib.suppress(ValueError, KeyError):  # doctests are switched off
+        collected.doctest_flags = doctests.option_flags(config.getini("doctest_optionflags"))
     config.hook.pytest_sessionstart(session=session)
     config.hook.pytest_collection(session=session)
     collected.items = list(session.items)

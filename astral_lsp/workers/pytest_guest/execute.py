@@ -59,10 +59,15 @@ class Runner:
 
         def body() -> Event:
             result = doctests.run(case, module, flags)
-            counts = {"examples": result.passed, "by_value": result.by_value}
+            counts = {
+                "examples": result.passed,
+                "by_value": result.by_value,
+                "unsaid": result.unsaid,
+            }
             if result.failure:
                 return {**self.failure(result.error, result.failure), **counts}
-            return {"outcome": "passed", **counts}
+            ran = result.passed > 0 or not result.unfinished
+            return {"outcome": "passed" if ran else "skipped", **counts}
 
         return self.run(case.id, body)
 

@@ -20,6 +20,8 @@ def message(error: BaseException) -> str:
         line = f"{type(error).__name__}: {error.msg} (line {error.lineno})"
     else:
         line = lines[0] if lines else type(error).__name__
+        if type(error).__name__ == "UsageError":  # pytest's begins with how to call it
+            line = next((said for said in lines if "error: " in said), line).partition("error: ")[2] or line
     line = line.removeprefix("AssertionError: ")
     return line if len(line) <= MESSAGE_CHARACTERS else line[: MESSAGE_CHARACTERS - 1] + "…"
 

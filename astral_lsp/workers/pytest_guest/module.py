@@ -81,6 +81,19 @@ def extend_path(root: str, path: str) -> None:
         sys.path.insert(0, folder)
 
 
+def taken_by(path: str, paths: set[str]) -> str:
+    """The file that the tests get in place of ``path``: its name was imported before, '' when it was not.
+
+    pytest and its plugins import some modules before any test; the workspace of such a package cannot have
+    its own copy tried.
+    """
+    _, name = base_and_name(path)
+    file = getattr(sys.modules.get(name), "__file__", None)
+    if not isinstance(file, str) or file in paths or os.path.realpath(file) in paths:
+        return ""
+    return file
+
+
 def load(path: str, paths: set[str]) -> ModuleType:
     """Import the module at ``path``; raises whatever its code raises."""
     for module in list(sys.modules.values()):

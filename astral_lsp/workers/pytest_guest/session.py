@@ -83,7 +83,8 @@ class ColdRun:
         collected, loaded = self._prepare(tree, found, text, emit, lines, buffer.fill_region(fill))
         runner.always = self._reach.target
         emit({"e": "ready", "seconds": seconds})
-        if loaded is not None and any(runner.run_case(case, loaded, 0) for case in self._chosen(cases)):
+        flags = collected.doctest_flags if collected is not None else 0
+        if loaded is not None and any(runner.run_case(case, loaded, flags) for case in self._chosen(cases)):
             return
         if collected is not None:
             items = order(collected.items, words_around(found, self._place.path))
@@ -144,6 +145,8 @@ class ColdRun:
             collected = collect(wanted, [])
             for name, why, error in collected.broken:
                 emit(self._broken(name, why, error, lines))
+        if taken := module.taken_by(place.path, place.paths):
+            emit({"e": "note", "why": f"the tests get another file, {taken}", "taken": True})
         loaded = None
         if found.documented():
             try:

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from . import locate
+
 Event = dict[str, Any]
 Emit = Callable[[Event], None]
 
@@ -85,9 +87,9 @@ def _in_child(work: Callable[[Emit], None], write: int) -> None:
         os.setsid()
         work(emit)
         emit({"e": "end"})
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(BaseException):
-            emit({"e": "crash", "trace": traceback.format_exc()[-4000:]})
+            emit({"e": "crash", "why": locate.message(error), "trace": traceback.format_exc()[-4000:]})
     finally:
         os._exit(0)
 

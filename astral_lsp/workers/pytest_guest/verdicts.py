@@ -92,10 +92,10 @@ class Judge:
         inside = late[-1]["inside"] if late else None
         why = outcome.how if outcome.ended == "died" else f"no end after {timeout * 1e3:.0f} ms"
         if outcome.ended == "crashed":
-            trace = outcome.events[-1]["trace"].strip().splitlines()[-1]
+            said = outcome.events[-1]["why"]
             if not (started and reached):
-                return unavailable(f"the tests could not be run: {trace}")
-            why = f"broke the test run: {trace}"  # such as sys.modules emptied under pytest's feet
+                return unavailable(f"the tests could not be run: {said}")
+            why = f"broke the test run: {said}"  # such as sys.modules emptied under pytest's feet
         if not reached and not any(event["ours"] for event in late):
             return not_run(f"{short(during)}: {why}, before the fill was reached")
         found = finding(during, why, self._fill, self._buffer, inside, None)
@@ -127,7 +127,8 @@ class Judge:
             return not_run("; ".join([f"{count(len(skipped), 'test')} skipped or expected to fail", *notes]))
         if any(event.get("no_pytest") for event in said):
             return unavailable(f"{said[-1]['why']}: install it there with `-m pip install pytest`")
-        return not_run("; ".join(["no test reaches this hole", *notes]), applies=False)
+        taken = any(event.get("taken") for event in said)
+        return not_run("; ".join(["no test reaches this hole", *notes]), applies=taken)
 
     def _notes(self, tests: list[Event], broken: list[Event]) -> list[str]:
         notes = []
@@ -135,9 +136,13 @@ class Judge:
         failing = [event for event in failing if not event["others"]]
         flaky = [event for event in tests if event["id"] in self._flaky]
         beyond = [event for event in tests if event["others"]]
-        by_value = sum(event.get("by_value", 0) for event in tests if event["outcome"] == "passed")
-        if by_value:
-            notes.append(f"{by_value} equal by value, not by text")
+        for key, words in (
+            ("by_value", "equal by value, not by text"),
+            ("unsaid", "with no output to compare"),
+        ):
+            number = sum(event.get(key, 0) for event in tests if event["outcome"] == "passed")
+            if number:
+                notes.append(f"{number} {words}")
         if failing:
             notes.append(f"{short(failing[0]['id'])} fails before it reaches the fill: {failing[0]['why']}")
         if flaky:

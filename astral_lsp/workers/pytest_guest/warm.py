@@ -139,6 +139,8 @@ class Warm:
         else:
             module.take_from_pytest(place.paths)
             self.collected = collect.collect(collect.wanted_files(self._files, place.path, words), [])
+        if taken := module.taken_by(place.path, place.paths):
+            self.broken.append({"e": "note", "why": f"the tests get another file, {taken}", "taken": True})
         try:
             self._module = module.load(place.path, place.paths)
         except BaseException as error:
@@ -272,9 +274,10 @@ class Warm:
 
     def _run(self, ids: list[str], runner: Runner, held: frozenset[str]) -> None:
         runner.held = held
+        flags = self.collected.doctest_flags if self.collected is not None else 0
         for name in ids:
             case = self._cases.get(name)
-            if case is not None and self._module is not None and runner.run_case(case, self._module, 0):
+            if case is not None and self._module is not None and runner.run_case(case, self._module, flags):
                 return
         items = [self._items[name] for name in ids if name in self._items]
         for index, item in enumerate(items):

@@ -7,7 +7,7 @@ from functools import cached_property
 
 from astral_lsp.holes.model import Span
 from astral_lsp.holes.tree import SyntaxTree, parse
-from astral_lsp.workers.types.frame import Frame
+from astral_lsp.workers.types.frame import UNSEEN, Frame
 from astral_lsp.workers.types.messages import Message, Place
 from astral_lsp.workers.types.text import Lines, breaks
 
@@ -20,6 +20,8 @@ class Baseline:
         self.path, self.text, self.note = frame.path, frame.text, frame.note
         self.hole = frame.spans[frame.index(hole)]
         """Where the stand-in for the hole is in ``text``."""
+        self.unseen = frame.types[frame.index(hole)].note == UNSEEN
+        """mypy did not come to the stand-in."""
         self.place = place(self.path, self.text, self.hole)
         self.messages = frame.messages
         """All errors of the program with the stand-in in place."""

@@ -14,7 +14,8 @@ from astral_lsp.workers.types.places import Site, bound_names, site
 from astral_lsp.workers.types.program import CannotCheck, Program
 from astral_lsp.workers.types.text import HOLE, Skeleton, call, mend, skeleton
 
-_UNSEEN = "mypy does not check this place (unreachable, or not an expression)"
+UNSEEN = "mypy does not check this place (unreachable, or not an expression)"
+"""The note of a hole that mypy never came to."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def watch(
     sites = [site(tree, span) for span in spans]
     calls = [call(i, written[i], *_siblings(found)) for i, found in enumerate(sites)]
     wanted = {i: _wanted(found, bound_names(tree, spans[i].start)) for i, found in enumerate(sites)}
-    return calls, wanted, [HoleTypes(found.expected, [], _UNSEEN) for found in sites]
+    return calls, wanted, [HoleTypes(found.expected, [], UNSEEN) for found in sites]
 
 
 def all_holes(asked: Sequence[Span], others: Sequence[Span]) -> tuple[Span, ...]:

@@ -20,6 +20,10 @@ from astral_lsp.workers.types.program import CannotCheck, Program
 from astral_lsp.workers.types.text import Unreadable
 
 _SILENCER = re.compile(r"#\s*(?:type:\s*ignore|mypy:)")
+_PROBE = "''.no_such_attribute_of_a_string"
+"""An expression, and a statement, that mypy rejects wherever it looks."""
+_PROBE_SECONDS = 5.0
+_UNREACHABLE = "mypy does not check this place: it takes the code for unreachable"
 _MISSING_RETURN = ("return", "empty-body")
 
 
@@ -30,6 +34,8 @@ class Judge:
         self._program, self._frames = program, frames
         self._baseline: Baseline | None = None
         self._hole: Span | None = None
+        self._checked: bool | None = None
+        """Whether the hole is in code that mypy checks; None when that was not asked yet."""
         self.copies: Copies | None = None
 
     def check(self, params: CheckTypes, path: str, cancelled: Callable[[], bool]) -> Judged:
@@ -41,6 +47,8 @@ class Judge:
             return Judged([unavailable(str(error)) for _ in params.fills], _since(began))
         deadline = time.monotonic() + params.budget_ms / 1000
         verdicts = []
+        if not self._is_checked(baseline, copies, params.budget_ms / 1000):
+            return Judged([not_run(_UNREACHABLE, applies=False) for _ in params.fills], _since(began))
         for fill in params.fills:
             left = deadline - time.monotonic()
             if cancelled():
@@ -50,6 +58,15 @@ class Judge:
             else:
                 verdicts.append(_Trial(baseline, copies, params.confirm, left).verdict(fill))
         return Judged(verdicts, _since(began))
+
+    def _is_checked(self, baseline: Baseline, copies: Copies, seconds: float) -> bool:
+        """Whether mypy says anything of a fill here: in unreachable code all would pass."""
+        if not baseline.unseen:
+            return True
+        if self._checked is None:
+            trial = _Trial(baseline, copies, True, max(seconds, _PROBE_SECONDS))
+            self._checked = trial.verdict(_PROBE).status != "passed"
+        return self._checked
 
     def close(self) -> None:
         """End the forked copies, if any."""
@@ -63,7 +80,7 @@ class Judge:
         if old is not None and self.copies is not None and old.frame is frame and self._hole == params.hole:
             return old, self.copies
         self.close()
-        self._baseline, self._hole = Baseline(frame, params.hole), params.hole
+        self._baseline, self._hole, self._checked = Baseline(frame, params.hole), params.hole, None
         self.copies = Copies(self._program, self._baseline)
         return self._baseline, self.copies
 
@@ -96,7 +113,8 @@ class _Trial:
             return Verdict("failed", messages, (Finding(messages, "syntax", Span(0, len(fill)), None, 0.5),))
         new = self._added(fill, messages)
         if not new:
-            return Verdict("passed", base.note)
+            notes = [base.note, _ignored(text, span)]
+            return Verdict("passed", "; ".join(note for note in notes if note))
         findings = Localiser(base.path, text, span, lambda: base.tree_with(fill)).findings(new)
         return Verdict("failed", f"{len(new)} type error{'s' if len(new) > 1 else ''}", findings)
 
@@ -122,6 +140,14 @@ class _Trial:
         if isinstance(messages, str):  # not a place for a return statement
             return [m for m in base.messages if m.code in _MISSING_RETURN]
         return [m for m in messages if m.code in _MISSING_RETURN]
+
+
+def _ignored(text: str, fill: Span) -> str:
+    """Say so when the author's own comment around ``fill`` keeps mypy from reporting errors in it."""
+    start = text.rfind("\n", 0, fill.start) + 1
+    end = text.find("\n", fill.end)
+    around = (text[start : fill.start], text[fill.end : end if end >= 0 else len(text)])
+    return "its line has a type: ignore" if any(_SILENCER.search(part) for part in around) else ""
 
 
 def _since(began: float) -> float:

@@ -65,7 +65,7 @@ def added(before: Sequence[Message], after: Sequence[Message], hole: Place, fill
     calls = Counter(_call_key(message, hole, 0) for message in before if message.code == "call-overload")
     new = []
     for message in after:
-        if message.code in NOT_COUNTED:
+        if message.code in NOT_COUNTED or _is_of_order(message, fill):
             continue
         key = _key(message, fill, shift)
         if known[key] > 0:
@@ -77,6 +77,16 @@ def added(before: Sequence[Message], after: Sequence[Message], hole: Place, fill
             continue
         new.append(message)
     return new
+
+
+def _is_of_order(message: Message, fill: Place) -> bool:
+    """Whether this only tells in which order an update checked things: "Cannot determine type of ...".
+
+    Elsewhere than in the fill mypy says so when an attribute or variable without annotation is used before
+    its definition has been checked again; a build from nothing puts that off and says nothing.
+    """
+    inside = message.path == fill.path and fill.first <= message.line <= fill.last
+    return message.code == "has-type" and not inside
 
 
 def _line(number: int, place: Place, shift: int) -> int | str:

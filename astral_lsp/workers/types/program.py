@@ -94,7 +94,14 @@ class Program:
         changed = self._changes_on_disk()
         if changed or self._texts.get(path) != text or (force and not fresh):
             self._hold(path, text)
-            self._update([(self.modules[path], path), *changed])
+            try:
+                self._update([(self.modules[path], path), *changed])
+            except (Exception, SystemExit) as error:
+                if fresh:
+                    raise
+                # updates crash on some changes that a build from nothing takes well
+                log.warning("mypy crashed in an update (%s: %s); building anew", type(error).__name__, error)
+                self._rebuild(path, text)
         if not self._clean:
             raise CannotCheck(self._blocker())
         self._refuse_silenced(path)
