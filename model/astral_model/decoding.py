@@ -67,6 +67,10 @@ class Vocabulary:
             return int(columns[best]), float(admissible.log_softmax(-1)[best])
         return allowed[0], 0.0  # nothing in the vocabulary fits: take what stands there already
 
+    def text(self, tokens: list[int]) -> str:
+        """The text of ``tokens``; a character that is not whole yet shows as U+FFFD."""
+        return b"".join(self.pieces[t] for t in tokens).decode(errors="replace")
+
     def all_ids(self, extra: Tensor) -> Tensor:
         """Column -> token id."""
         return torch.cat([self.ids, extra])

@@ -22,6 +22,7 @@ from astral_model.engine import Control, Draft, Request
 from astral_model.healing import heal, strip_forced
 from astral_model.length import LONGEST, canvas_size
 from astral_model.order import OrderName
+from astral_model.seam import Seam
 from astral_model.stop import Frame
 from astral_model.writing import Row, Writing, read, write
 
@@ -154,13 +155,14 @@ class FlowEngine:
             )
             control.evaluations += canvas.evaluations
             return self._from_canvas(canvas, healed.forced)
+        seam = Seam(request.before[: len(request.before) - len(healed.forced)], request.after, request.names)
         rows = [Row(owed) for _ in range(count)]
         control.evaluations += write(
             self.denoiser,
             self.vocabulary,
             context,
             rows,
-            Writing(longest, temperature=1.0 if skip else 0.8, skip=skip),
+            Writing(longest, temperature=1.0 if skip else 0.8, skip=skip, broken=seam.broken),
             extra=extra,
             generator=generator,
             stop=control.stop,
@@ -241,6 +243,8 @@ class FlowEngine:
             request,
             prefix=request.prefix + head,
             suffix=tail + request.suffix,
+            before=request.before + head,
+            after=tail + request.after,
             category="any",
         )
         context = self._context(heal(inner.prefix).prefix, inner.suffix, control)

@@ -42,6 +42,10 @@ class Writing:
     """Row b starts with the b-th best first token while that has at least this chance."""
     skip: int = 0
     """Best first tokens that were tried before: row b starts with the (b + skip)-th, row 0 too."""
+    broken: Callable[[str], bool] = lambda text: False
+    """Whether a text ends in the middle of a word (`astral_model.seam`)."""
+    broken_penalty: float = 2.5
+    """Taken from log p(end) there."""
 
 
 @torch.inference_mode()
@@ -119,6 +123,9 @@ def _add(
     if row.free == 0:  # a fill is not empty
         log_probs = log_probs.masked_fill(columns == vocabulary.end, -torch.inf)
     column = _choose(rank, row.free == 0, log_probs, how, generator)
+    if int(columns[column]) == vocabulary.end and how.broken(vocabulary.text(row.tokens)):
+        log_probs = log_probs - how.broken_penalty * (columns == vocabulary.end)
+        column = _choose(rank, row.free == 0, log_probs, how, generator)
     token = int(columns[column])
     row.log_prob += float(log_probs[column])
     if token == vocabulary.end:
