@@ -362,7 +362,7 @@ class _Loaded:
             model_sha256=backbone.sha256,
             adapter=engines.adapter,
             device=backbone.device,
-            dtype=str(backbone.dtype).removeprefix("torch."),
+            dtype=backbone.form,
             load_ms=load_ms,
         )
 

@@ -17,6 +17,7 @@ from astral_model.engine import Control, Draft, Request
 from astral_model.healing import ForcedBytes, heal
 from astral_model.likelihood import Likelihood, Reading
 from astral_model.ranking import Evidence, score
+from astral_model.seam import Seam
 from astral_model.stop import Cut, Frame, Stream, cuts, has_left
 
 TEMPERATURE = 0.8
@@ -140,12 +141,14 @@ class ArEngine:
         suffixes = self.likelihood.suffixes(plain, forced, texts, request.suffix)
         control.evaluations += len(unread) + len(pool)
         names, typed = frozenset(name.split(".")[0] for name in request.names), frozenset(request.preferred)
+        seam = Seam(request.before, request.after, names)
         for one, suffix in zip(pool, suffixes, strict=True):
             one.reading.suffix = suffix
             one.evaluations += 1
             one.preferred = one.text in typed
             one.unresolved = frame.unresolved(one.text)
             one.leaves, one.hollow = frame.leaves(one.text), frame.hollow(one.text)
+            one.broken = seam.broken(one.text)
             one.ragged = (
                 one.text[-1:].isspace() and not one.text.endswith("\n") and request.suffix[:1] in " \t"
             )

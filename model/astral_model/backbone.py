@@ -75,6 +75,12 @@ class Backbone:
         )
         self._inverse_frequency = 1.0 / self.shape.rope_base**half  # (H / 2,)
 
+    @property
+    def form(self) -> str:
+        """How weights are kept and computed with, for people: 'bfloat16', or 'int8, bfloat16'."""
+        name = str(self.dtype).removeprefix("torch.")
+        return f"int8, {name}" if isinstance(self.output, Int8) else name
+
     @classmethod
     def load(
         cls,

@@ -37,6 +37,8 @@ class Evidence:
     """Starts a new top-level statement although the hole lies inside a block."""
     hollow: bool = False
     """Statements that do nothing."""
+    broken: bool = False
+    """Ends inside a word of the file (`astral_model.seam`)."""
     ragged: bool = False
     """Ends in blanks where the suffix starts with blanks: no author leaves a hole like that."""
     flow: float | None = None
@@ -58,6 +60,7 @@ WEIGHTS: dict[str, float] = {
     "leaves": -2.0,
     "hollow": -3.0,
     "ragged": -1.0,
+    "broken": -1.0,
     "preferred": 0.5,
     "flow": 1.0,
 }
@@ -65,7 +68,7 @@ WEIGHTS: dict[str, float] = {
 
 FEATURES = (
     "end", "suffix", "mean", "sum", "overlap", "votes", "greedy", "ended", "empty", "leaves", "hollow",
-    "ragged", "unresolved", "preferred", "flow", "flow_sum",
+    "ragged", "broken", "unresolved", "preferred", "flow", "flow_sum",
 )  # fmt: skip
 
 
@@ -86,6 +89,7 @@ def features(evidence: Evidence) -> dict[str, float]:
         "leaves": float(evidence.leaves),
         "hollow": float(evidence.hollow),
         "ragged": float(evidence.ragged),
+        "broken": float(evidence.broken),
         "unresolved": float(min(evidence.unresolved, 4)),
         "preferred": float(evidence.preferred),
         "flow": flow,
