@@ -23,6 +23,7 @@ from astral_lsp.report import Verdict
 from astral_lsp.verify.tests import TestsOracle
 
 ROUNDS = 8
+CHECKS = 3000
 FUNCTIONS = 60
 
 
@@ -52,7 +53,7 @@ class Times:
 
 
 def synthetic(root: Path) -> Case:
-    """A module of about 300 lines with 60 functions, 121 tests, three of them for the one with the hole."""
+    """A module of about 300 lines with 60 functions, 123 tests, three of them for the one with the hole."""
     lines = ["from __future__ import annotations", "", "from dataclasses import dataclass", ""]
     tests = ["import pytest", "import stock", ""]
     for number in range(FUNCTIONS):
@@ -156,6 +157,45 @@ async def measure(case: Case, rounds: int) -> tuple[Times, Verdict]:
     return times, verdict
 
 
+def tree_mb(pid: int) -> float:
+    """Megabytes of a process and all below it, shared pages divided among them; 0 where /proc is missing."""
+    total, left = 0.0, [pid]
+    while left:
+        current = left.pop()
+        try:
+            rollup = Path(f"/proc/{current}/smaps_rollup").read_text("ascii")
+            children = Path(f"/proc/{current}/task/{current}/children").read_text("ascii")
+        except OSError:
+            continue
+        total += sum(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:")) / 1e3
+        left += map(int, children.split())
+    return total
+
+
+async def soak(case: Case, checks: int) -> None:
+    """Many checks of one hole: neither time nor memory may grow."""
+    oracle = await opened(case, "prefer")
+    try:
+        await judge(oracle, case, case.good, "passed")
+        fills, times, sizes = [case.good, case.bad] * 15, [], []
+        for _ in range(max(checks // len(fills), 4)):
+            found = await oracle.run(
+                case.path, case.text, case.hole, fills, timeout_ms=20_000, budget_ms=600_000
+            )
+            if [v.status for v in found] != ["passed", "failed"] * 15:
+                sys.exit(f"a wrong verdict in the soak: {found}")
+            times.append(statistics.median(v.elapsed_ms for v in found))
+            sizes.append(tree_mb(oracle.pid or 0))
+        half = len(times) // 2
+        early, late = statistics.median(times[:half]), statistics.median(times[half:])
+        print(
+            f"  {len(times) * len(fills)} checks: {early:.1f} ms in the first half, {late:.1f} ms in the "
+            f"second; worker and sandbox {sizes[0]:.0f} -> {sizes[half]:.0f} -> {sizes[-1]:.0f} MB"
+        )
+    finally:
+        await oracle.close()
+
+
 def show(name: str, times: Times, verdict: Verdict) -> None:
     """One block of the table."""
     cold = statistics.median(times.cold)
@@ -175,6 +215,7 @@ def show(name: str, times: Times, verdict: Verdict) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--checks", type=int, default=CHECKS, help="of the soak; 0 for none")
     parser.add_argument("--project", nargs=3, metavar=("DIR", "FILE", "FUNCTION"), default=None)
     options = parser.parse_args()
     if options.project is not None:
@@ -185,6 +226,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         case = synthetic(Path(name).resolve())
         show("three relevant tests of 123", *asyncio.run(measure(case, options.rounds)))
+        if options.checks:
+            asyncio.run(soak(case, options.checks))
 
 
 if __name__ == "__main__":

@@ -157,12 +157,15 @@ def judge_cold(root: Path, trials: list[Trial], python: str) -> None:
     for trial in trials:
         queues.setdefault(trial.file, []).append(trial)
     rounds = max(map(len, queues.values()), default=0)
-    for number in range(rounds):
-        _cold_round(root, targets, base, [q[number] for q in queues.values() if number < len(q)], python)
-        print(f"\r{number + 1}/{rounds} cold runs", end="", file=sys.stderr, flush=True)
+    try:
+        for number in range(rounds):
+            _cold_round(root, targets, base, [q[number] for q in queues.values() if number < len(q)], python)
+            print(f"\r{number + 1}/{rounds} cold runs", end="", file=sys.stderr, flush=True)
+    except KeyboardInterrupt:
+        print("\nstopped: the report is about those that a cold mypy has judged", file=sys.stderr)
     print(file=sys.stderr)
     for trial in trials:
-        if _disagree(trial):
+        if trial.cold is not None and _disagree(trial):
             _cold_round(root, targets, base, [trial], python)
 
 
@@ -273,6 +276,7 @@ def main() -> int:
         trials = asyncio.run(judge_all(root, chosen, args.python, args.confirm))
         print(f"ours: {time.monotonic() - began:.0f} s for {len(trials)} mutants")
         judge_cold(root, trials, args.python)
+        trials = [trial for trial in trials if trial.cold is not None]
     return 1 if report(trials, args.out) else 0
 
 

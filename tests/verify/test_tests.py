@@ -512,3 +512,29 @@ async def test_a_package_that_pytest_itself_has_imported(oracle: TestsOracle, pr
     (verdict,) = await project.hole("iniconfig.py", "def f():\n    $0\n").run(oracle, ["return 1"])
     assert (verdict.status, verdict.applies) == ("not_run", True), verdict
     assert "another file" in verdict.detail, verdict
+
+
+def many_tests(named: int) -> dict[str, str]:
+    """40 files of tests, each by way of another module; the first ``named`` speak of the function as well."""
+    files = {"shop.py": "import m\ndef buy(n): return m.price(n)\n"}
+    for number in range(40):
+        name = "# price\n" if number < named else ""
+        files[f"tests/test_{number}.py"] = (
+            f"{name}import shop\ndef test_it(): assert shop.buy({number}) == {number + 1}\n"
+        )
+    return files
+
+
+async def test_with_many_test_files_those_that_name_it_count(oracle: TestsOracle, project: Project) -> None:
+    project.write(many_tests(named=2))
+    good, bad = await project.hole("m.py", "def price(n):\n    return $0\n").run(oracle, ["n + 1", "1"])
+    assert (good.status, good.count) == ("passed", 2), good
+    assert good.detail == "2 tests; 38 test files that do not name it left out"
+    assert bad.status == "failed", bad
+
+
+async def test_when_none_names_it_all_are_tried(oracle: TestsOracle, project: Project) -> None:
+    project.write(many_tests(named=0))
+    good, bad = await project.hole("m.py", "def price(n):\n    return $0\n").run(oracle, ["n + 1", "1"])
+    assert (good.status, good.count, good.detail) == ("passed", 40, "40 tests"), good
+    assert bad.status == "failed", bad

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import venv
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,75 @@ async def test_options_of_one_module_reach_only_it(tmp_path: Path) -> None:
     assert (old[0].status, new[0].status) == ("passed", "failed")
 
 
+PER_MODULE = {
+    "an error code": ("[mypy]\n[mypy-a]\ndisable_error_code = return-value\n", "n", "passed"),
+    "strictness of one module": ("[mypy]\n[mypy-a]\nwarn_return_any = True\n", "eval('1')", "failed"),
+    "a pattern": ("[mypy]\n[mypy-a.*]\nstrict_optional = False\n", "n", "passed"),
+    "another module": ("[mypy]\n[mypy-b]\nstrict_optional = False\n", "n", "failed"),
+    "imports not followed": ("[mypy]\nfollow_imports = skip\n", "n", "failed"),
+}
+
+
+@pytest.mark.parametrize("name", PER_MODULE)
+async def test_options_by_module(tmp_path: Path, name: str) -> None:
+    configuration, fill, status = PER_MODULE[name]
+    lay(tmp_path, {"mypy.ini": configuration})
+    assert await statuses(tmp_path, "a.py", OPTIONAL, fill, "0") == [status, "passed"]
+
+
+ANY = "from typing import Any\ndef g(n: Any) -> Any: return n\ndef f(n: Any) -> int:\n    "
+STRICT = {
+    "an Any that the fill brings": ("return $0", ["n", "1"], ["failed", "passed"]),
+    "by way of a variable": ("x = $0\n    return x", ["n", "1"], ["failed", "passed"]),
+    "a whole statement": ("$0", ["return n", "return 1"], ["failed", "passed"]),
+    "an Any whatever the fill": ("return g($0)", ["n", "1"], ["passed", "passed"]),
+    "one that was there before": ("if n: return g(1)\n    return $0", ["1"], ["passed"]),
+}
+
+
+@pytest.mark.parametrize("name", STRICT)
+async def test_the_open_hole_excuses_no_any(tmp_path: Path, name: str) -> None:
+    body, fills, expected = STRICT[name]
+    lay(tmp_path, {"mypy.ini": "[mypy]\nstrict = True\n"})
+    assert await statuses(tmp_path, "a.py", f"{ANY}{body}\n", *fills) == expected
+
+
+async def test_an_untyped_decorator_is_the_fills(tmp_path: Path) -> None:
+    lay(tmp_path, {"mypy.ini": "[mypy]\nstrict = True\n"})
+    text = "import functools\nfrom typing import Any\nraw: Any = None\n@$0\ndef f() -> int: return 1\n"
+    assert await statuses(tmp_path, "a.py", text, "functools.cache", "raw") == ["passed", "failed"]
+
+
+async def test_a_comment_in_the_file_counts(tmp_path: Path) -> None:
+    text = "# mypy: warn-return-any\nfrom typing import Any\ndef f(n: Any) -> int:\n    return $0\n"
+    assert await statuses(tmp_path, "a.py", text, "n", "1") == ["failed", "passed"]
+
+
+async def test_the_users_interpreter_decides_which_packages_are_seen(tmp_path: Path) -> None:
+    other = tmp_path / "elsewhere"  # beside the workspace: this one may be run
+    venv.create(other, symlinks=True)
+    (site,) = (
+        other.glob("lib/python*/site-packages")
+        if sys.platform != "win32"
+        else other.glob("Lib/site-packages")
+    )
+    lay(site, {"dep/__init__.py": "D: int = 1\n", "dep/py.typed": "", "bare.py": "D = 1\n"})
+    lay(site, {"bare-stubs/__init__.pyi": "D: int\n", "plain/__init__.py": "D: int = 1\n"})
+    root = lay(tmp_path / "workspace", {"pyproject.toml": ""})
+    text = "import dep, plain, bare\ndef f() -> str:\n    return $0\n"
+    fills = ["dep.D", "bare.D", "plain.D", "''"]
+    seen = {}
+    binary = "Scripts/python.exe" if sys.platform == "win32" else "bin/python"
+    for python in (str(other / binary), PYTHON):
+        oracle = TypesOracle()
+        assert await oracle.open(str(root), python, True) == ""
+        seen[python] = [v.status for v in await judge(oracle, root / "a.py", text, *fills)]
+        await oracle.close()
+    # a package without py.typed or stubs says nothing about types
+    assert seen[str(other / binary)] == ["failed", "failed", "passed", "passed"]
+    assert seen[PYTHON] == ["passed"] * 4
+
+
 async def test_a_silenced_module_is_judged_all_the_same(tmp_path: Path) -> None:
     lay(tmp_path, {"mypy.ini": "[mypy]\n[mypy-a]\nignore_errors = True\n"})
     assert await statuses(tmp_path, "a.py", OPTIONAL, "n", "1") == ["failed", "passed"]
@@ -103,6 +173,30 @@ LAYOUTS: dict[str, tuple[dict[str, str], str, str]] = {
     "tests beside src": (SOURCE, "tests/a.py", "pkg.b"),
     "tests beside package": (PACKAGE, "tests/a.py", "pkg.b"),
     "namespace": ({"ns/pkg/b.py": B, "mypy.ini": BASES}, "ns/pkg/a.py", "ns.pkg.b"),
+    "namespace without configuration": ({"ns/pkg/b.py": B}, "ns/pkg/a.py", "ns.pkg.b"),
+    "stubs on mypy_path": (
+        {"typings/b.pyi": B, "mypy.ini": "[mypy]\nmypy_path = typings\n"},
+        "a.py",
+        "b",
+    ),
+    "stubs of a package without types": (
+        {
+            "typings/lib/__init__.pyi": "",
+            "typings/lib/b.pyi": B,
+            "mypy.ini": "[mypy]\nmypy_path = $MYPY_CONFIG_FILE_DIR/typings\n",
+        },
+        "a.py",
+        "lib.b",
+    ),
+    "a source root of its own": (
+        {
+            "code/lib/__init__.py": "",
+            "code/lib/b.py": B,
+            "pyproject.toml": '[tool.mypy]\nmypy_path = "code"\nexplicit_package_bases = true\n',
+        },
+        "code/lib/a.py",
+        "lib.b",
+    ),
     "package init": ({"pkg/b.py": B}, "pkg/__init__.py", ".b"),
     "stub": ({"b.py": "B = object()\n", "b.pyi": "B: int\n"}, "a.py", "b"),
     "script with dashes": ({"b.py": B}, "my-script.py", "b"),

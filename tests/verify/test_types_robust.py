@@ -110,6 +110,20 @@ async def test_the_worker_may_be_killed_at_any_time(oracle: TypesOracle, tmp_pat
 
 
 @needs_fork
+async def test_a_worker_that_hangs_is_replaced(
+    oracle: TypesOracle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert [v.status for v in await ask(oracle, tmp_path, "a.x")] == ["passed"]
+    monkeypatch.setattr("astral_lsp.verify.types._MARGIN_SECONDS", 1.0)
+    assert oracle._worker.pid is not None
+    os.kill(oracle._worker.pid, signal.SIGSTOP)
+    (verdict,) = await ask(oracle, tmp_path, "a.x", budget=500)
+    assert verdict.status == "unavailable"
+    assert "did not answer" in verdict.detail
+    assert [v.status for v in await ask(oracle, tmp_path, "a.x", "a.nope")] == ["passed", "failed"]
+
+
+@needs_fork
 async def test_cancelling_leaves_the_oracle_usable(oracle: TypesOracle, tmp_path: Path) -> None:
     assert [v.status for v in await ask(oracle, tmp_path, "a.x")] == ["passed"]
     task = asyncio.create_task(ask(oracle, tmp_path, *["hang()"] * 50, budget=3000))

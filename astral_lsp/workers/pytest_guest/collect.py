@@ -56,6 +56,8 @@ class Collected:
         self.reports: list[Any] = []
         self.errors: dict[str, BaseException] = {}
         """The error of each failed phase by node id."""
+        self.left_out = 0
+        """Files of tests that were not collected: there are many, and they do not speak of the hole."""
         self.doctest_flags = 0
         """As the user's configuration wants examples compared."""
 
@@ -115,6 +117,13 @@ def wanted_files(files: list[str], path: str, words: Iterable[str]) -> set[str] 
     wanted = {path}
     wanted.update(file for file in files if pattern.search(read(file)))
     return wanted
+
+
+def left_out(files: list[str], wanted: set[str] | None) -> int:
+    """How many files of tests ``wanted`` leaves out."""
+    if wanted is None:
+        return 0
+    return sum(_LIKE_A_TEST.match(os.path.basename(file)) is not None for file in set(files) - wanted)
 
 
 def _arguments() -> list[str]:

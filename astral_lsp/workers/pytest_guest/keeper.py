@@ -63,7 +63,8 @@ class Keeper:
                 wire.send(fd, answer)
 
     def _prepare(self, request: Request) -> Iterator[Answer]:
-        warm = Warm(self._place, self._reach, self._has_pytest, request["files"])
+        everything = bool(request.get("everything"))
+        warm = Warm(self._place, self._reach, self._has_pytest, request["files"], everything)
         try:
             warm.prepare(buffer_of(request), request["budget_ms"] / 1e3)
         except Unfit as why:
@@ -71,7 +72,12 @@ class Keeper:
             return
         self._warm = warm
         self._flaky = warm.selection.flaky
-        yield {"prepared": warm.selection.as_json(), "watched": warm.watched(), "tests": warm.tests}
+        yield {
+            "prepared": warm.selection.as_json(),
+            "watched": warm.watched(),
+            "tests": warm.tests,
+            "left_out": warm.left_out,
+        }
 
     def _judge_all(self, request: Request) -> Iterator[Answer]:
         """One answer for each fill: a verdict, or ``cold`` when it must be imported from nothing."""

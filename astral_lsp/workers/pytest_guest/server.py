@@ -267,10 +267,10 @@ class Server:
         session.unfit = "asked not to" if request["no_graft"] else _unfit(request, key[1])
         if session.unfit:
             return session
-        left = min(end - time.monotonic(), keeper_module.PREPARE_SECONDS)
-        ask = {**request, "do": "prepare", "files": files, "fills": [], "budget_ms": left * 1e3 / 2}
-        answers, trouble = self._ask(key, ask, time.monotonic() + left, 1)
-        answer: dict[str, Any] = answers[0] if answers else {"unfit": trouble}
+        answer = self._prepared(key, {**request, "files": files}, end)
+        if answer.get("left_out") and not answer["prepared"]["run"]:
+            self._end_keeper(key)  # no test that speaks of the hole reaches it: another may
+            answer = self._prepared(key, {**request, "files": files, "everything": True}, end)
         if "unfit" in answer:
             session.unfit = answer["unfit"]
             self._end_keeper(key)
@@ -278,6 +278,12 @@ class Server:
             session.selection = answer["prepared"]
             session.watch(answer["watched"])
         return session
+
+    def _prepared(self, key: Key, request: Request, end: float) -> dict[str, Any]:
+        left = min(end - time.monotonic(), keeper_module.PREPARE_SECONDS)
+        ask = {**request, "do": "prepare", "fills": [], "budget_ms": left * 1e3 / 2}
+        answers, trouble = self._ask(key, ask, time.monotonic() + left, 1)
+        return answers[0] if answers else {"unfit": trouble}
 
     def _ask_each(self, key: Key, request: Request, fills: list[str], end: float) -> list[dict[str, Any]]:
         """One answer per fill; a keeper that dies costs the fill that it was at, not the next."""

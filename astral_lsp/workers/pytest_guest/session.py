@@ -11,7 +11,7 @@ from types import CodeType, FrameType, ModuleType
 from typing import Any
 
 from . import doctests, locate, module, scope
-from .collect import Collected, collect, may_have_tests, python_files, read, wanted_files
+from .collect import Collected, collect, left_out, may_have_tests, python_files, read, wanted_files
 from .execute import Runner
 from .reach import Reach, mark_entry, mark_statement
 from .sandbox import Place, confine
@@ -36,6 +36,12 @@ def words_around(found: scope.Scope, path: str) -> list[str]:
     if stem == "__init__":
         stem = os.path.basename(os.path.dirname(path))
     return [*found.names, stem]
+
+
+def left_out_note(number: int) -> Event:
+    """Says that not every test was looked at."""
+    files = "a test file that does" if number == 1 else f"{number} test files that do"
+    return {"e": "note", "why": f"{files} not name it left out", "left_out": number}
 
 
 class ColdRun:
@@ -143,6 +149,8 @@ class ColdRun:
                 wanted = wanted_files(files, place.path, words_around(found, place.path))
             module.take_from_pytest(place.paths)
             collected = collect(wanted, [])
+            if self._selection is None and (number := left_out(files, wanted)):
+                emit(left_out_note(number))
             for name, why, error in collected.broken:
                 emit(self._broken(name, why, error, lines))
         if taken := module.taken_by(place.path, place.paths):

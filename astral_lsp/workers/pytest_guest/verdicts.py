@@ -127,8 +127,8 @@ class Judge:
             return not_run("; ".join([f"{count(len(skipped), 'test')} skipped or expected to fail", *notes]))
         if any(event.get("no_pytest") for event in said):
             return unavailable(f"{said[-1]['why']}: install it there with `-m pip install pytest`")
-        taken = any(event.get("taken") for event in said)
-        return not_run("; ".join(["no test reaches this hole", *notes]), applies=taken)
+        untried = any(event.get("taken") or event.get("left_out") for event in said)
+        return not_run("; ".join(["no test reaches this hole", *notes]), applies=untried)
 
     def _notes(self, tests: list[Event], broken: list[Event]) -> list[str]:
         notes = []

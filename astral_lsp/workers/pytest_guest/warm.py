@@ -21,7 +21,7 @@ from .execute import Runner
 from .graft import Elsewhere, Graft, Unfit
 from .reach import Reach, mark_entry
 from .sandbox import Place, confine
-from .session import environment, order, report_when_late, words_around
+from .session import environment, left_out_note, order, report_when_late, words_around
 from .supervise import Emit, Event, fork_run
 
 BASELINE_SECONDS = 10.0
@@ -71,8 +71,12 @@ class Warm:
     """The module imported with its hole in place, its tests collected, and the choice of those that
     matter."""
 
-    def __init__(self, place: Place, reach: Reach, has_pytest: bool, files: list[str]) -> None:
+    def __init__(
+        self, place: Place, reach: Reach, has_pytest: bool, files: list[str], everything: bool = False
+    ) -> None:
+        """``everything``: collect all tests, however many there are."""
         self._place, self._reach, self._has_pytest, self._files = place, reach, has_pytest, files
+        self._everything = everything
         self.selection = Selection()
         self.collected: collect.Collected | None = None
         self.broken: list[Event] = []
@@ -138,7 +142,9 @@ class Warm:
             )
         else:
             module.take_from_pytest(place.paths)
-            self.collected = collect.collect(collect.wanted_files(self._files, place.path, words), [])
+            wanted = None if self._everything else collect.wanted_files(self._files, place.path, words)
+            self.collected = collect.collect(wanted, [])
+            self.collected.left_out = collect.left_out(self._files, wanted)
         if taken := module.taken_by(place.path, place.paths):
             self.broken.append({"e": "note", "why": f"the tests get another file, {taken}", "taken": True})
         try:
@@ -161,6 +167,11 @@ class Warm:
                 for name, why, _ in self.collected.broken
             ]
         return code
+
+    @property
+    def left_out(self) -> int:
+        """Files of tests that were not collected."""
+        return self.collected.left_out if self.collected is not None else 0
 
     @property
     def tests(self) -> int:
@@ -268,6 +279,8 @@ class Warm:
             emit(event)
         for why in (*self._complaints, *self.selection.notes):
             emit({"e": "note", "why": why})
+        if self.left_out:
+            emit(left_out_note(self.left_out))
         runner = Runner(emit, self._reach, self._place.paths, lines)
         runner.flaky = frozenset(self.selection.flaky)
         self._run(ids, runner, frozenset(self.selection.held))

@@ -22,6 +22,8 @@ class Baseline:
         """Where the stand-in for the hole is in ``text``."""
         self.unseen = frame.types[frame.index(hole)].note == UNSEEN
         """mypy did not come to the stand-in."""
+        self.probes: dict[str, list[Message] | None] = {}
+        """Errors with other stand-ins in the hole."""
         self.place = place(self.path, self.text, self.hole)
         self.messages = frame.messages
         """All errors of the program with the stand-in in place."""

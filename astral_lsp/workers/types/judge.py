@@ -17,13 +17,15 @@ from astral_lsp.workers.types.localise import Localiser
 from astral_lsp.workers.types.messages import Message, added
 from astral_lsp.workers.types.places import ends_function
 from astral_lsp.workers.types.program import CannotCheck, Program
-from astral_lsp.workers.types.text import Unreadable
+from astral_lsp.workers.types.text import Unreadable, breaks
 
 _SILENCER = re.compile(r"#\s*(?:type:\s*ignore|mypy:)")
 _PROBE = "''.no_such_attribute_of_a_string"
 """An expression, and a statement, that mypy rejects wherever it looks."""
 _PROBE_SECONDS = 5.0
 _UNREACHABLE = "mypy does not check this place: it takes the code for unreachable"
+_ABOUT_ANY = re.compile(r"\bAny\b|[Uu]ntyped")
+"""Of a message that strict options give where a value has no type."""
 _MISSING_RETURN = ("return", "empty-body")
 
 
@@ -121,25 +123,48 @@ class _Trial:
     def _added(self, fill: str, messages: Sequence[Message]) -> list[Message]:
         base = self._baseline
         where = base.place_of(fill)
-        new = added(base.own, messages, base.place, where)
-        falls_through = [m for m in base.own if m.code in _MISSING_RETURN and m.path == base.path]
+        excused = self._without_any(messages)
+        new = added(excused, messages, base.place, where)
+        falls_through = [m for m in excused if m.code in _MISSING_RETURN and m.path == base.path]
         if not falls_through or not any(m.code in _MISSING_RETURN for m in messages):
             return new
         if not ends_function(base.tree, base.hole):
             return new
         # the stand-in falls through to the end of its function, and that is not the file's own error
         own = self._own_missing_returns()
-        excused = [m for m in base.own if m not in falls_through or m in own]
+        excused = [m for m in excused if m not in falls_through or m in own]
         return added(excused, messages, base.place, where)
 
     def _own_missing_returns(self) -> list[Message]:
         """The missing returns that stay when the hole returns something: they are the file's own."""
         base = self._baseline
-        text, span = base.with_fill(f"return {base.text[base.hole.start : base.hole.end]}")
-        messages = self._copies.messages(text, span, self._seconds, confirm=True)
-        if isinstance(messages, str):  # not a place for a return statement
+        messages = self._probe(f"return {base.text[base.hole.start : base.hole.end]}")
+        if messages is None:  # not a place for a return statement
             return [m for m in base.messages if m.code in _MISSING_RETURN]
         return [m for m in messages if m.code in _MISSING_RETURN]
+
+    def _without_any(self, messages: Sequence[Message]) -> list[Message]:
+        """What excuses a fill: the file's own errors, but not those about an Any that the stand-in brings."""
+        base = self._baseline
+        if not any(map(self._is_about_any, base.own)) or not any(map(self._is_about_any, messages)):
+            return base.own
+        stand_in = base.text[base.hole.start : base.hole.end]
+        typed = self._probe(f"object({breaks(stand_in)})")
+        if typed is None:
+            return base.own
+        kept = [m for m in base.own if not self._is_about_any(m)]
+        return kept + [m for m in typed if self._is_about_any(m)]
+
+    def _is_about_any(self, message: Message) -> bool:
+        return message.path == self._baseline.path and _ABOUT_ANY.search(message.text) is not None
+
+    def _probe(self, fill: str) -> list[Message] | None:
+        """The errors with ``fill`` in the hole, asked once for all fills; None when it cannot stand there."""
+        base = self._baseline
+        if fill not in base.probes:
+            found = self._copies.messages(base.with_fill(fill)[0], base.hole, self._seconds, confirm=True)
+            base.probes[fill] = None if isinstance(found, str) else found
+        return base.probes[fill]
 
 
 def _ignored(text: str, fill: Span) -> str:
