@@ -13,8 +13,8 @@ from tests.server.harness import Editor, apply_edit, cursor, editor
 
 TEXT, WHERE = cursor("def area(width: int, height: int) -> int:\n    return .$0..\n")
 POSITION = {"line": 1, "character": 12}
-SLOW = {"delay": 4.0}
-"""One candidate a second."""
+SLOW = {"delay": 2.4}
+"""One candidate every 0.6 s."""
 
 
 async def _first(session: Editor, uri: str) -> list[Any]:
