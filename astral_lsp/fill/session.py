@@ -193,7 +193,9 @@ class Session:
             return [not_run("type checking is switched off") for _ in fills]
         if (problem := await self.open_types()) is not None:
             return [problem for _ in fills]
-        budget_ms = min(budget_s * 1e3, self.settings.verify.types.budget_ms)
+        budget_ms = budget_s * 1e3
+        if not confirm:  # of which there is one only, and the winner hangs on it
+            budget_ms = min(budget_ms, self.settings.verify.types.budget_ms)
         others = [other.span for other in holes]
         return await self.types.check(
             document.path, document.text, hole.span, fills, others, confirm, budget_ms

@@ -18,7 +18,8 @@ from astral_lsp.holes.tree import Step, SyntaxTree
 
 _TODO = re.compile(r"#.*\b(?:TODO|FIXME)\b", re.IGNORECASE)
 _REFUSAL = re.compile(
-    r"not allowed|n[o']t support|unsupported|must be|must implement|overrid|subclass|cannot|can't|abstract",
+    r"not allowed|n[o']t support|unsupported|must be|must implement|overrid|subclass|cannot|can't|abstract"
+    r"|\binstead\b|\bnever\b",
     re.IGNORECASE,
 )
 """Messages of a NotImplementedError that is meant to stay."""
@@ -28,8 +29,9 @@ _ABSTRACT_NAME = re.compile(r"_*(?:Abstract|Base(?=[A-Z_]))|\w*(?:Base|ABC|Inter
 _DECORATOR_OF_STUBS = re.compile(r"(?:\w+\.)*(?:overload|abstract\w*)$")
 _DISPLAYS = ("tuple", "list", "set", "parenthesized_expression", "slice", "expression_list")
 _ELLIPSIS_TYPE = re.compile(r"\bEllipsisType\b|\bellipsis\b")
-_REQUIRED_PACKAGES = ("pydantic", "fastapi", "typer", "sqlmodel", "ninja")
-"""Libraries whose ``Field(...)``, ``Query(...)``, ``Option(...)`` mean a required value."""
+_REQUIRED_PACKAGES = ("pydantic", "fastapi", "typer", "sqlmodel", "ninja", "hypothesis")
+"""Libraries to which ``...`` means something: a required value in ``Field(...)``, ``Query(...)`` and
+``Option(...)``, an inferred one in ``given(...)`` and ``builds(..., x=...)``."""
 _TYPE_FACTORIES = ("TypeVar", "ParamSpec", "TypeVarTuple", "NewType", "type")
 
 
@@ -101,7 +103,9 @@ def is_declaration(tree: SyntaxTree, path: list[Step]) -> bool:
 def _has_stub_decorator(tree: SyntaxTree, path: list[Step], index: int) -> bool:
     whole = definition_node(path, index)
     decorators = (child for child in whole.children if child.type == "decorator")
-    return any(_DECORATOR_OF_STUBS.match(tree.source(child)[1:].strip()) for child in decorators)
+    return any(
+        _DECORATOR_OF_STUBS.match(tree.source(child)[1:].split("#")[0].strip()) for child in decorators
+    )
 
 
 def _bases(tree: SyntaxTree, definition: tree_sitter.Node) -> list[str]:
@@ -142,13 +146,22 @@ def _is_overridden(tree: SyntaxTree, class_name: str, method: tree_sitter.Node) 
 
 
 def _is_index(path: list[Step]) -> bool:
-    """``a[...]``, ``a[..., 0]``, ``tuple[int, ...]``, ``Callable[..., T]``, ``Generic[[...]]``."""
+    """``a[...]``, ``a[..., 0]``, ``tuple[int, ...]``, ``Callable[..., T]``, ``Generic[[...]]``; also deep in
+    ``Annotated[T, f(...)]``, which is an annotation wherever it stands."""
+    if any(step.type == "subscript" and _is_annotated(step.node) for step in path):
+        return True
     for index in range(len(path) - 1, 0, -1):
         if path[index - 1].type == "subscript":
             return path[index].field == "subscript"
         if path[index - 1].type not in _DISPLAYS:
             return False
     return False
+
+
+def _is_annotated(subscript: tree_sitter.Node) -> bool:
+    value = subscript.child_by_field_name("value")
+    name = value.text if value is not None else None
+    return name is not None and name.rpartition(b".")[2] == b"Annotated"
 
 
 def _is_compared_by_identity(path: list[Step]) -> bool:
@@ -172,8 +185,9 @@ def _is_library_argument(tree: SyntaxTree, path: list[Step], imports: Imports) -
             called = tree.source(call) if call is not None else ""
             if called.rpartition(".")[2] in _TYPE_FACTORIES:
                 return True
-            origin = imports.origin(called)
-            return index + 1 == len(path) - 1 and origin.split(".")[0] in _REQUIRED_PACKAGES
+            own = path[index + 1 :]
+            direct = len(own) == 1 or (len(own) == 2 and own[0].type == "keyword_argument")
+            return direct and imports.origin(called).split(".")[0] in _REQUIRED_PACKAGES
         if path[index - 1].type not in (*_DISPLAYS, "argument_list", "keyword_argument"):
             return False
     return False
