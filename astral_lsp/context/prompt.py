@@ -21,6 +21,8 @@ from astral_lsp.holes.tree import Step, SyntaxTree, parse
 _WORD = re.compile(r"[^\W\d]\w*")
 _IMPORT = re.compile(r"^(?:import|from)[ \t](?![ \t]*__future__)")
 _BLOCKS = ("block", "module")
+_AFFORDED = 8
+"""One part in so many of the near text may be given up for beginning with a whole statement."""
 _DEFINITIONS = ("function_definition", "class_definition")
 
 
@@ -68,26 +70,22 @@ def _cut_at_line(text: str) -> str:
 def _near(before: str, after: str, budget: int) -> str:
     """The last statements of ``before`` within ``budget``, headed by what they lean on."""
     tree = parse(f"{before}x{after[:_AHEAD]}")
-    shown, head = before[len(before) - budget :], ""
-    share = _near_budget(budget)
-    for _ in range(2):  # once more with what the head did not need
-        least = before.find("\n", len(before) - share) + 1
+    shown, needed = before[len(before) - budget :], 0
+    for share in (_near_budget(budget), budget):
+        # once more with what the head did not need, unless that cuts the head short
+        least = before.find("\n", len(before) - share + needed) + 1
         if least <= 0:
             break
         cut = _first_statement(tree, least, len(before))
-        again = _head(tree, before, cut, after, budget - (len(before) - cut))
-        if len(again) < len(head):
+        near = before[cut:]
+        headers = _headers(tree, cut)
+        if needed and len(near) + len("".join(headers)) > budget:
             break
-        head = again
-        shown, share = head + before[cut:], budget - len(head)
+        head = _within(headers, budget - len(near))
+        used = set(_WORD.findall(head + near + after[:_AHEAD]))
+        head = _imports(before[:cut], used, budget - len(near) - len(head)) + head
+        shown, needed = head + near, max(len(head), 1)
     return shown
-
-
-def _head(tree: SyntaxTree, before: str, cut: int, after: str, room: int) -> str:
-    """Imports and headers above ``before[cut:]``, at most ``room`` characters."""
-    headers = _headers(tree, cut, room)
-    used = set(_WORD.findall(headers + before[cut:] + after[:_AHEAD]))
-    return _imports(before[:cut], used, room - len(headers)) + headers
 
 
 _AHEAD = 2000
@@ -109,9 +107,12 @@ def _first_statement(tree: SyntaxTree, least: int, hole: int) -> int:
             continue  # it holds the hole: only a part of it is left out
         if tree.start(step.node) >= least or _is_docstring(path, index):
             break  # of a docstring the beginning stays, and the nearest lines
-        if step.type in (*_DEFINITIONS, "decorated_definition") and stop - least > (hole - least) // 3:
-            least = max(least, _body_start(tree, step.node, hole))
-            continue  # too much to leave out
+        if stop - least > (hole - least) // _AFFORDED:
+            inside = _body_start(tree, step.node, hole)
+            if not inside:
+                break
+            least = max(least, inside)
+            continue
         least = stop + 1
         break
     return min(_skip_blank(tree.text, least, hole), line_start(tree.text, hole))
@@ -145,20 +146,25 @@ def _skip_blank(text: str, offset: int, limit: int) -> int:
 # --- headers ----------------------------------------------------------------------------------------------
 
 
-def _headers(tree: SyntaxTree, cut: int, room: int) -> str:
-    """Headers of the blocks around ``cut`` that begin before it, the innermost first to get room."""
+def _headers(tree: SyntaxTree, cut: int) -> list[str]:
+    """Headers of the blocks around ``cut`` that begin before it, outermost first."""
     at = cut + len(line_indent(tree.text, cut))
     path = tree.path(at)
-    found: list[str] = []
-    for index in range(len(path) - 1, 0, -1):
-        if path[index].type != "block" or tree.start(path[index - 1].node) >= cut:
-            continue
-        shown = _header(tree, path, index, cut)
-        room -= len(shown)
-        if room < 0:
+    return [
+        _header(tree, path, index, cut)
+        for index in range(1, len(path))
+        if path[index].type == "block" and tree.start(path[index - 1].node) < cut
+    ]
+
+
+def _within(headers: list[str], room: int) -> str:
+    """The innermost of ``headers`` that ``room`` characters hold."""
+    shown = ""
+    for header in reversed(headers):
+        if len(header) + len(shown) > room:
             break
-        found.append(shown)
-    return "".join(reversed(found))
+        shown = header + shown
+    return shown
 
 
 def _header(tree: SyntaxTree, path: list[Step], index: int, cut: int) -> str:

@@ -86,19 +86,16 @@ def test_no_statement_is_cut_through() -> None:
     ast.parse(prompt.prefix + "x")
 
 
-def test_the_rest_of_a_function_before_it_is_left_out() -> None:
-    text = (
-        IMPORTS
-        + FILLER
-        + "def last(a):\n"
-        + "    a += 1\n" * 20
-        + "\n\n"
-        + "def f(a):\n"
-        + "    a += 2\n" * 75
-    )
-    prompt = prompt_of(text + "    return ?x\n")
-    assert "a += 1" not in prompt.prefix
-    assert "def f(a):\n    a += 2" in prompt.prefix
+def test_a_function_that_is_cut_keeps_its_header_or_goes() -> None:
+    last, own = "def last(a):\n" + "    a += 1\n" * 20, "def f(a):\n" + "    a += 2\n" * 60
+    text = f"{IMPORTS}{FILLER}{last}\n\n{own}    return ?x\n"
+    kept = {}
+    for chars in range(750, 1000, 10):
+        prefix = prompt_of(text, chars).prefix
+        ast.parse(prefix + "x")
+        kept[chars] = "a += 1" in prefix
+        assert kept[chars] == ("def last(a):\n    a += 1" in prefix)
+    assert set(kept.values()) == {False, True}
 
 
 def test_imports_that_are_used_are_shown_and_no_others() -> None:
