@@ -48,12 +48,13 @@ class Figures:
         self.said[key] = self.said.get(key, 0) + 1
 
 
-def fetch(specification: str, folder: Path) -> Path:
-    """Download and unpack a source distribution; returns its folder."""
+def fetch(specification: str, folder: Path) -> Path | None:
+    """Download and unpack a source distribution; returns its folder, None when pip cannot."""
     made = folder / specification.replace("==", "-")
     made.mkdir()
     command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--no-binary", ":all:"]
-    subprocess.run([*command, "-d", str(made), specification], check=True)
+    if subprocess.run([*command, "-d", str(made), specification], check=False).returncode:
+        return None
     (archive,) = made.glob("*.tar.gz")
     with tarfile.open(archive) as file:
         file.extractall(made, filter="data")
@@ -137,10 +138,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         for entry in args.projects.split(","):
             name, _, package = entry.partition(":")
-            if args.folder is not None:
-                root = (args.folder / name.replace("==", "-")).resolve()
-            else:
-                root = fetch(name, Path(scratch)).resolve()
+            found = (
+                fetch(name, Path(scratch)) if args.folder is None else args.folder / name.replace("==", "-")
+            )
+            if found is None:
+                print(f"{name}: skipped, pip cannot fetch it")
+                continue
+            root = found.resolve()
             files = [
                 p for p in sorted((root / package).rglob("*.py")) if "test" not in str(p.relative_to(root))
             ]

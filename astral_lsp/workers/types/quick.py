@@ -84,6 +84,8 @@ class Quick:
 
     def hold(self, frame: Frame) -> None:
         """Start from the whole check ``frame`` from now on."""
+        if self._base is not None and self._base.frame is frame:
+            return
         self.close()
         if CAN_FORK and not frame.note:
             self._base = _Base(self._program, self._observer, frame, self._hopeless)
