@@ -49,7 +49,7 @@ async def fill(
     if fresh is not None and fresh.fills and not again:
         on_judged(fresh)
     digest, version = document.digest, document.version
-    excluded = _excluded(fresh)
+    excluded = _excluded(fresh, again=again)
 
     def entry_of(report: FillReport, stage: Stage) -> KnownFills:
         merged = _merge(report, fresh.report) if fresh is not None else report
@@ -84,11 +84,15 @@ async def fill(
     return entry_of(report, "complete")
 
 
-def _excluded(known: KnownFills | None) -> tuple[str, ...]:
+def _excluded(known: KnownFills | None, *, again: bool) -> tuple[str, ...]:
     """What the next run must not draw: what was judged; a run that goes on is joined by asking the same."""
     if known is None:
         return ()
-    return known.excluded if known.stage == "running" else tuple(fill.text for fill in known.fills)
+    if known.stage == "running":
+        return known.excluded
+    if known.stage == "cut" and not again:  # a cancel may have come between drawing and judging
+        return tuple(fill.text for fill in known.fills if fill.verified or titles.refused(fill))
+    return tuple(fill.text for fill in known.fills)
 
 
 def _fresh(server: AstralServer, document: OpenDocument, hole: Hole) -> KnownFills | None:

@@ -143,7 +143,7 @@ With prefix BEST, insert the best one, unless a check refused it."
   (interactive "P")
   (message "astral-lsp: filling …")
   (astral-lsp--command
-   "fillHole" (append (astral-lsp--here) '(:apply :json-false))
+   "fillHole" (append (astral-lsp--here) '(:apply :json-false :patient t))
    (lambda (answer)
      (let* ((fills (plist-get answer :fills))
             (first (and (> (length fills) 0) (aref fills 0)))

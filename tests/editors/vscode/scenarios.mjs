@@ -275,6 +275,30 @@ const scenarios = {
     });
   },
 
+  /** A buffer that was never saved is filled in place. */
+  async untitled() {
+    const space = workspace({ script: { ...SCRIPT, "": [{ text: "len(__name__)", tests: "not_run", detail: "no test reaches this hole" }] } });
+    return withEditor(space, {}, async (editor) => {
+      await editor.openFile("shop.py"); // the extension starts
+      await editor.status(/^\s*Astral\s*$/);
+      await editor.page.keyboard.press("Control+Alt+N");
+      await editor.page.locator(".tab.active").filter({ hasText: "Untitled-1" }).waitFor();
+      await editor.command("Change Language Mode");
+      await editor.page.locator(".quick-input-widget input.input").fill("Python");
+      await editor.page.locator(`${list}.focused`).filter({ hasText: /^\s*Python/ }).waitFor();
+      await editor.page.keyboard.press("Enter");
+      await editor.page.keyboard.type("size: int = ... ");
+      await editor.page.locator(".squiggly-hint").first().waitFor({ timeout: 30_000 });
+      await editor.page.keyboard.press("Control+Alt+Space");
+      await editor.page.locator(list).filter({ hasText: /len\(__name__\).*types ✓ · tests –/ }).waitFor({ timeout: 30_000 });
+      await editor.page.getByPlaceholder("Escape leaves the hole").waitFor();
+      await editor.page.keyboard.press("Enter");
+      const lines = editor.page.locator(".editor-instance .view-lines").first();
+      await until("the buffer", async () => plain([await lines.innerText()]).includes("size: int = len(__name__)"));
+      return {};
+    });
+  },
+
   /** All holes of a file in one edit that one undo takes back. */
   async file() {
     return withEditor(workspace(), {}, async (editor) => {

@@ -50,6 +50,7 @@ def missing() -> str:
         "suggest",
         "refine",
         "notebook",
+        "untitled",
         "file",
         "selection",
         "trust",
