@@ -88,7 +88,7 @@ class Services(Protocol):
     async def run_tests(
         self, document: Document, hole: Hole, fills: list[str], holes: list[Hole], *, budget_s: float
     ) -> list[Verdict]:
-        """Run the tests that reach the hole."""
+        """Run the tests that reach the hole; with no ``fills`` only get ready for it."""
 
 
 async def fill_hole(
@@ -185,14 +185,25 @@ class _Run:
     async def _draw_and_verify(self, environment: Environment) -> None:
         params = await self.services.prepare(self.document, self.hole, self.holes, environment, self.options)
         params.budget_ms = max(100.0, self._left() * PROPOSE_SHARE * 1e3)
-        await self._timed("propose", self._rounds_of(params))
-        await self._timed("repair", self._repair(params))
-        await self._timed("confirm", self._confirm())
+        warming = asyncio.ensure_future(self._warm_tests())
+        try:
+            await self._timed("propose", self._rounds_of(params))
+            await self._timed("repair", self._repair(params))
+            await self._timed("confirm", self._confirm())
+        finally:
+            warming.cancel()
         if not self.judged and not self.messages:
             self.messages.append(
                 "cancelled before a candidate was drawn"
                 if self.stop.is_set()
                 else f"no candidate within {self.options.budget_s:g} s"
+            )
+
+    async def _warm_tests(self) -> None:
+        """Collect the tests while the model draws: they are ready, or nearly so, for the first candidate."""
+        if self.options.run_tests and not self.stop.is_set():
+            await self.services.run_tests(
+                self.document, self.hole, [], self.holes, budget_s=max(0.0, self._left())
             )
 
     # --- propose and verify ---------------------------------------------------------------------------------
@@ -372,7 +383,8 @@ class _Run:
             if best is None or best.verdicts.types.status != "passed":
                 return
             verdict = (await self._types([best.text], confirm=True))[best.text]
-            if verdict.status == "not_run":  # mypy did pass it, in its function
+            late = verdict.status == "unavailable" and self._left() < LATE_SECONDS
+            if verdict.status == "not_run" or late:  # mypy did pass it, in its function
                 detail = f"checked in its function only: {verdict.detail}"
                 verdict = msgspec.structs.replace(best.verdicts.types, detail=detail)
             verdicts = Verdicts(best.verdicts.syntax, verdict, best.verdicts.tests)

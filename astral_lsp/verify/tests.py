@@ -89,14 +89,12 @@ class TestsOracle:
         budget_ms: float = 8000.0,
     ) -> list[Verdict]:
         """One verdict per fill of ``hole`` in the buffer ``text``; runs what reaches it and nothing on disk
-        changes.
+        changes. With no fills it only collects the tests, so that the next call need not.
 
         ``timeout_ms`` bounds the tests of one fill, ``budget_ms`` all of the call.
         """
         if not self._trusted:
             return [not_run(UNTRUSTED) for _ in fills]
-        if not fills:
-            return []
         if not hasattr(os, "fork"):
             return [unavailable(NO_FORK) for _ in fills]
         if not self._root:

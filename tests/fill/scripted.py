@@ -43,6 +43,7 @@ class Scripted:
         self.adapter = adapter
         self.deaf = False
         """The model does not look whether it is to stop."""
+        self.sent: list[Candidate] = []
         self.repairs: list[Repair] = []
         self.tested: list[str] = []
 
@@ -84,6 +85,7 @@ class Scripted:
         stop: asyncio.Event,
     ) -> Proposed:
         sent: list[Candidate] = []
+        self.sent = sent
         for text, score in script:
             if self.delay:
                 await asyncio.sleep(self.delay)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import msgspec
 import pytest
@@ -11,7 +12,7 @@ from astral_lsp.fill.document import Document
 from astral_lsp.fill.report import FillOptions, FillReport
 from astral_lsp.fill.run import fill_hole
 from astral_lsp.holes.find import find_holes
-from astral_lsp.holes.model import Span
+from astral_lsp.holes.model import Hole, Span
 from astral_lsp.report import Verdict, not_run, unavailable
 from astral_lsp.workers.process import WorkerFailure
 from tests.fill.scripted import Scripted, failed
@@ -228,3 +229,25 @@ async def test_types_that_passed_stand_when_there_is_no_time_to_confirm_them() -
     (entry,) = (await fill(services)).fills
     assert entry.verified
     assert entry.verdicts.types == Verdict("passed", "checked in its function only: out of time")
+
+
+async def test_a_confirmation_that_the_budget_cut_off_takes_nothing_away() -> None:
+    services = Scripted([("a", -0.1)], confirmed={"a": unavailable("mypy took more than 0.1 s")})
+    assert not (await fill(services, budget_s=30.0)).fills[0].verified
+    (entry,) = (await fill(services, budget_s=0.4)).fills
+    assert entry.verified
+
+
+async def test_tests_are_collected_while_the_model_draws() -> None:
+    services = Scripted([(f"f{n}", -float(n)) for n in range(3)], delay=0.1)
+    calls: list[tuple[list[str], int]] = []
+    ask = services.run_tests
+
+    async def run_tests(document: Document, hole: Hole, fills: list[str], *rest: Any, **more: Any) -> Any:
+        calls.append((fills, len(services.sent)))
+        return await ask(document, hole, fills, *rest, **more)
+
+    services.run_tests = run_tests  # type: ignore[method-assign]
+    await fill(services)
+    assert calls[0] == ([], 0)
+    assert [fills for fills, _ in calls[1:]] == [["f0"], ["f1"], ["f2"]]
