@@ -101,7 +101,8 @@ def run(arguments: argparse.Namespace) -> int:
                 asyncio.run(bench.run())
             except KeyboardInterrupt:
                 console.print("astral-lsp: interrupted; what is done counts", style="red")
-            bench.print_table()
+            finally:
+                bench.print_table()
             return 0 if bench.finished else INTERRUPTED
     except WorkerFailure as failure:
         console.print(f"astral-lsp: {failure.message}", style="red", markup=False)

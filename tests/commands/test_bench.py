@@ -190,6 +190,19 @@ def test_an_unwritable_out_file_is_said_before_anything_is_drawn(
     assert "out.jsonl" in capsys.readouterr().err.replace("\n", "")
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_a_full_disk_is_said_and_the_table_is_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script(monkeypatch, lambda _: [RIGHT])
+    data = write(tmp_path / "d.jsonl", row(), row(task_id="T/1"))
+    flags = ["--no-tests", "--no-types", "--budget", "60"]
+    assert main(["bench", "infilling", str(data), "--out", "/dev/full", *flags]) == 2
+    captured = capsys.readouterr()
+    assert "No space left" in captured.err
+    assert "1 rows" in captured.out
+
+
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 def test_an_interrupt_keeps_what_is_done_and_prints_its_table(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -127,6 +128,24 @@ def test_doctor_names_model_files_that_are_missing(
     checks = checks_of(tmp_path, capsys)
     assert (checks["weights"]["state"], checks["adapter"]["state"]) == ("problem", "warning")
     assert "/no/adapter" in checks["adapter"]["detail"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes of POSIX")
+def test_a_reader_that_goes_away_is_no_error(module: Path) -> None:
+    module.write_text(SOURCE * 5000)
+    command = [sys.executable, "-m", "astral_lsp.cli", "holes", str(module)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+
+
+def test_a_file_over_the_limit_is_refused(module: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    module.write_text("x = 1\n" * 1_500_000)
+    assert main(["fill", str(module)]) == 2
+    assert "over the limit" in capsys.readouterr().err
 
 
 def test_listing_holes_loads_neither_torch_nor_mypy(module: Path) -> None:
