@@ -44,7 +44,10 @@ async function fillList(editor, line, column) {
       editor.page.locator(rows).first().waitFor({ timeout: 5 * MINUTES }).then(() => true),
       editor.notification(/Astral: /, 5 * MINUTES).then(() => false),
     ]);
-    if (found) return editor.rows();
+    if (found) {
+      await editor.page.getByPlaceholder("Escape leaves the hole").waitFor({ timeout: 5 * MINUTES }); // all are there
+      return editor.rows();
+    }
     if (attempt === 8) throw new Error("the model never answered");
     await editor.command("Notifications: Clear All Notifications");
     await editor.status(/^\s*Astral\s*$/, 5 * MINUTES);
