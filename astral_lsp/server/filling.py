@@ -48,18 +48,20 @@ async def fill(
         return fresh
     if fresh is not None and fresh.fills and not again:
         on_judged(fresh)
-    digest, version = document.digest, document.version
+    known = server.known(document)
+    epoch, digest, version = known.epoch, document.digest, document.version
     excluded = _excluded(fresh, again=again)
 
     def entry_of(report: FillReport, stage: Stage) -> KnownFills:
         merged = _merge(report, fresh.report) if fresh is not None else report
-        return KnownFills(hole.span, hole.text, digest, version, merged, excluded=excluded, stage=stage)
+        same = digest if known.epoch == epoch else ""  # other files changed meanwhile: nothing is claimed
+        return KnownFills(hole.span, hole.text, same, version, merged, excluded=excluded, stage=stage)
 
     def keep(report: FillReport, stage: Stage) -> KnownFills:
         entry = entry_of(report, stage)
         server.status.note = "" if report.model else report.message
         if server.documents.get(document.uri) is document:
-            server.known(document).put_fills(document, entry)
+            known.put_fills(document, entry)
             server.fills_changed()
         return entry
 
@@ -74,7 +76,7 @@ async def fill(
             on_judged=lambda report: on_judged(entry_of(report, "running")),
         )  # fmt: skip
     except RequestError:
-        so_far = server.known(document).fills_of(document, hole.span)
+        so_far = known.fills_of(document, hole.span)
         new = so_far is not None and any(f.text not in excluded for f in so_far.report.fills)
         if run.cancelled or so_far is None or so_far.digest != digest or not new:
             raise

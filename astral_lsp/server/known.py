@@ -71,6 +71,8 @@ class Known:
     """Everything known of one buffer."""
 
     def __init__(self) -> None:
+        self.epoch = 0
+        """Counts the times that everything was outdated: a run that saw one of them has mixed verdicts."""
         self._fills: list[KnownFills] = []
         self._touched: list[KnownFills] = []
         self._types: list[KnownTypes] = []
@@ -122,6 +124,7 @@ class Known:
 
     def outdate(self) -> None:
         """Settings, trust or other files changed under the verdicts: none holds for what is there now."""
+        self.epoch += 1
         self._touched = []
         for fills in self._fills:
             fills.digest = ""

@@ -117,6 +117,22 @@ async def test_other_files_changing_takes_the_verdicts_away(tmp_path: Path) -> N
         assert session.log("files")[0]["paths"] == [str(tmp_path / "other.py")]
 
 
+async def test_a_file_that_changes_during_a_fill_takes_its_verdicts_away(tmp_path: Path) -> None:
+    async with editor(tmp_path, script={"delay": 1.2}) as session:
+        uri = session.open("area.py", TEXT)
+        where = {"uri": uri, "position": {"line": 1, "character": 12}, "apply": False}
+        running = asyncio.ensure_future(session.command("astral.fillHole", **where))
+        while "first_1" not in (await session.titles(uri, WHERE))[0]:
+            await asyncio.sleep(0.01)
+        changes = [types.FileEvent(session.uri("other.py"), types.FileChangeType.Changed)]
+        session.client.workspace_did_change_watched_files(types.DidChangeWatchedFilesParams(changes))
+        answer = await running
+        assert len(answer["fills"]) == 4
+        assert (await session.titles(uri, WHERE))[0].endswith("(checked before later edits)")
+        await session.command("astral.applyFill", **answer["fills"][1]["argument"])
+        assert apply_edit(TEXT, session.applied[0].edit) == TEXT.replace("...", "second_1")
+
+
 @pytest.mark.parametrize("watches", [True, False])
 async def test_saving_a_buffer_takes_the_verdicts_of_the_others_away(tmp_path: Path, watches: bool) -> None:
     watching = {"workspace": {"didChangeWatchedFiles": {"dynamicRegistration": watches}}}
