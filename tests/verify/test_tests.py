@@ -538,3 +538,33 @@ async def test_when_none_names_it_all_are_tried(oracle: TestsOracle, project: Pr
     good, bad = await project.hole("m.py", "def price(n):\n    return $0\n").run(oracle, ["n + 1", "1"])
     assert (good.status, good.count, good.detail) == ("passed", 40, "40 tests"), good
     assert bad.status == "failed", bad
+
+
+async def test_a_fill_that_parses_but_does_not_compile(oracle: TestsOracle, project: Project) -> None:
+    project.write({"test_m.py": "import m\ndef test_it(): assert m.x == 1\n"})
+    good, bad = await project.hole("m.py", "x = 1\n$0\n").run(oracle, ["y = 2", "return 1"])
+    assert good.status == "passed", good
+    assert bad.status == "failed", bad
+    assert "outside function" in bad.detail
+
+
+IMPORTERS = {
+    "a conftest": {"conftest.py": "from m import add\n", "test_m.py": "def test_it(): import m; assert m.add(1, 2) == 3\n"},
+    "a conftest that uses a name": {"conftest.py": "import m\nm.add\n", "test_m.py": "def test_it(): import m; assert m.add(1, 2) == 3\n"},
+    "one of two test files": {"test_m.py": "from m import add\ndef test_it(): assert add(1, 2) == 3\n",
+                              "test_n.py": "import m\ndef test_it(): assert m.one() == 1\n"},
+    "a test file that uses a name": {"test_m.py": "import m\nadd = m.add\ndef test_it(): assert add(1, 2) == 3\n",
+                                     "test_n.py": "import m\ndef test_it(): assert m.one() == 1\n"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", IMPORTERS)
+async def test_a_fill_that_breaks_an_import_fails(oracle: TestsOracle, project: Project, name: str) -> None:
+    project.write(IMPORTERS[name])
+    hole = project.hole("m.py", "$0\ndef one(): return 1\n")
+    fills = ["def add(a, b): return a + b", "raise OSError('no')", "def other(a, b): return a + b", "1 / 0"]
+    good, *bad = await hole.run(oracle, fills)
+    assert good.status == "passed", good
+    assert [verdict.status for verdict in bad] == ["failed"] * 3, bad
+    assert "no" in bad[0].detail
+    assert "add" in bad[1].detail

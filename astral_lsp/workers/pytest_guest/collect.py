@@ -84,7 +84,7 @@ class Plugin:
         if error is None:
             return
         if getattr(report, "when", "collect") in (None, "collect"):
-            self._collected.broken.append((str(node.nodeid), locate.message(_root_cause(error)), error))
+            self._collected.broken.append((str(node.nodeid), locate.message(root_cause(error)), error))
         else:
             self._collected.errors[node.nodeid] = error
 
@@ -93,10 +93,14 @@ class Plugin:
         self._collected.reports.append(report)
 
 
-def _root_cause(error: BaseException) -> BaseException:
-    """pytest wraps import errors of test modules in a CollectError with a long text."""
-    cause = error.__cause__ or error.__context__
-    return cause if type(error).__name__ == "CollectError" and cause is not None else error
+def root_cause(error: BaseException) -> BaseException:
+    """pytest wraps the errors of imports, of a conftest in another way than of a test file."""
+    kind = type(error).__name__
+    if kind == "ConftestImportFailure":
+        cause = getattr(error, "cause", None)  # its __cause__ is left out of tracebacks
+    else:
+        cause = (error.__cause__ or error.__context__) if kind == "CollectError" else None
+    return cause if isinstance(cause, BaseException) else error
 
 
 def read(path: str) -> str:

@@ -94,6 +94,13 @@ def taken_by(path: str, paths: set[str]) -> str:
     return file
 
 
+def is_about(error: BaseException | None, paths: set[str]) -> bool:
+    """Whether it says that the module under test lacks a name."""
+    owner = getattr(error, "obj", None) if isinstance(error, AttributeError) else None
+    file = getattr(owner, "__file__", None) if isinstance(owner, ModuleType) else getattr(error, "path", None)
+    return isinstance(file, str) and file in paths
+
+
 def load(path: str, paths: set[str]) -> ModuleType:
     """Import the module at ``path``; raises whatever its code raises."""
     for module in list(sys.modules.values()):

@@ -11,7 +11,16 @@ from types import CodeType, FrameType, ModuleType
 from typing import Any
 
 from . import doctests, locate, module, scope
-from .collect import Collected, collect, left_out, may_have_tests, python_files, read, wanted_files
+from .collect import (
+    Collected,
+    collect,
+    left_out,
+    may_have_tests,
+    python_files,
+    read,
+    root_cause,
+    wanted_files,
+)
 from .execute import Runner
 from .reach import Reach, mark_entry, mark_statement
 from .sandbox import Place, confine
@@ -128,7 +137,12 @@ class ColdRun:
             if path not in code:
                 if rewritten:
                     module.rewrite_asserts(tree, text, path)
-                code[path] = compile(tree, path, "exec", dont_inherit=True)
+                try:
+                    code[path] = compile(tree, path, "exec", dont_inherit=True)
+                except SyntaxError as error:  # parses, but does not compile: a return outside of functions
+                    if lines[0] <= (error.lineno or 0) <= lines[1]:
+                        emit({"e": "syntax", "why": locate.message(error), "line": error.lineno})
+                    raise
             return code[path]
 
         module.import_from(place.paths, make)
@@ -148,7 +162,15 @@ class ColdRun:
             else:
                 wanted = wanted_files(files, place.path, words_around(found, place.path))
             module.take_from_pytest(place.paths)
-            collected = collect(wanted, [])
+            try:
+                collected = collect(wanted, [])
+            except BaseException as failure:  # a conftest that cannot be imported ends pytest
+                cause = root_cause(failure)
+                event = self._broken("import", locate.message(cause), cause, lines, sure=False)
+                if not event["reached"]:
+                    raise
+                emit(event)
+                return None, None
             if self._selection is None and (number := left_out(files, wanted)):
                 emit(left_out_note(number))
             for name, why, error in collected.broken:
@@ -163,11 +185,20 @@ class ColdRun:
                 emit(self._broken("import", locate.message(error), error, lines))
         return collected, loaded
 
-    def _broken(self, name: str, why: str, error: BaseException | None, lines: tuple[int, int]) -> Event:
-        """What could not be imported; it counts when the module did it and the fill had begun to run."""
+    def _broken(
+        self, name: str, why: str, error: BaseException | None, lines: tuple[int, int], sure: bool = True
+    ) -> Event:
+        """What could not be imported; it counts when the module did it and the fill had begun to run.
+
+        ``sure``: an "import" was one of the module itself.
+        """
         paths = self._place.paths
         inside, line = locate.deepest_line(error, paths, *lines) if error is not None else (None, None)
-        ours = line is not None or name == "import" or getattr(error, "path", None) in paths
+        ours = (
+            line is not None
+            or (sure and name == "import")
+            or module.is_about(error and root_cause(error), paths)
+        )
         event: Event = {"e": "broken", "id": name, "why": why, "inside": inside, "line": line}
         return {**event, "others": self._reach.others, "reached": ours and self._reach.target}
 

@@ -90,7 +90,9 @@ class Judge:
         during = started[-1] if started else "importing the module and its tests"
         late = [event for event in outcome.events if event["e"] == "late"]
         inside = late[-1]["inside"] if late else None
-        why = outcome.how if outcome.ended == "died" else f"no end after {timeout * 1e3:.0f} ms"
+        # importing has a time of its own
+        spent = timeout if started else outcome.seconds
+        why = outcome.how if outcome.ended == "died" else f"no end after {spent * 1e3:.0f} ms"
         if outcome.ended == "crashed":
             said = outcome.events[-1]["why"]
             if not (started and reached):
