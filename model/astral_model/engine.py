@@ -37,7 +37,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Draft:
-    """A candidate text. ``score``: mean log probability a token, its end included; higher is better."""
+    """A candidate text. ``score``: higher is better; comparable between drafts of one answer only."""
 
     text: str
     score: float

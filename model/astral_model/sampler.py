@@ -21,6 +21,7 @@ from astral_model.denoiser import Denoiser
 from astral_model.engine import Control, Draft, Request
 from astral_model.healing import heal, strip_forced
 from astral_model.length import LONGEST, canvas_size
+from astral_model.likelihood import Likelihood
 from astral_model.order import OrderName
 from astral_model.seam import Seam
 from astral_model.stop import Frame
@@ -30,6 +31,10 @@ CONTEXT_STEP = 256
 """Tokens of context computed between two looks at the control."""
 LEAST_ROWS = 4
 """Rows drawn even for one candidate: a pass of four costs little more than a pass of one."""
+SUFFIX_WEIGHT = 1.5 / 12
+"""What log p(beginning of the suffix | prefix, text) under the base counts beside the mean log probability of
+the text: how well a text joins what follows. The ratio that `ranking` was fitted to."""
+LEAST_REPEAT = 8
 UNKNOWN_NAME_PENALTY = 0.5
 """Taken from the mean log probability for each name that is nowhere in Γ, in the file or built in."""
 
@@ -65,6 +70,7 @@ class FlowEngine:
         self.backbone = backbone
         self.denoiser = Denoiser(backbone, adapter)
         self.vocabulary = Vocabulary(self.denoiser, adapter.vocabulary)
+        self.likelihood = Likelihood(backbone)
         self.order: OrderName = order
         self.threshold = threshold
         self._context = context or self._own_context
@@ -86,6 +92,7 @@ class FlowEngine:
             self._admit(found, drawn, request, frame, control)
             if 2 * len(found) >= request.candidates or control.stop():
                 break
+        self._read_suffix(found, request, context, control)
         return self._best(found, request, control)
 
     def repair(
@@ -108,6 +115,7 @@ class FlowEngine:
             texts = list(found)
             for one, value in zip(texts, self.score(request, texts, control), strict=True):
                 found[one] = replace(found[one], score=value)
+        self._read_suffix(found, request, context, control)
         return self._best(found, request, control)
 
     def score(self, request: Request, texts: list[str], control: Control) -> list[float]:
@@ -135,7 +143,7 @@ class FlowEngine:
         """One batch of rows; the first one takes the best token always, unless ``skip`` best first tokens
         were tried before: then all rows start with other ones and are drawn hotter."""
         healed = heal(request.prefix)
-        count = max(LEAST_ROWS, request.candidates) if request.candidates > 1 or skip else 1
+        count = max(LEAST_ROWS, request.candidates)
         extra = self.vocabulary.extra(context.ids)
         owed = healed.forced.encode()
         longest = min(request.max_tokens, LONGEST) + 1
@@ -288,8 +296,8 @@ class FlowEngine:
     ) -> None:
         """Add what ended, was not rejected, and may stand in the hole by its syntax (tier 1)."""
         for one in drawn:
-            text = next((t for t in _shapes(one.text, request) if frame.allows(t)), None)
-            if text is None or not one.ended or text in request.rejected:
+            text = next((t for t in _shapes(one, request) if frame.allows(t)), None)
+            if text is None or text in request.rejected:
                 continue
             value = one.log_prob / max(1, one.tokens)
             if request.names:
@@ -297,6 +305,19 @@ class FlowEngine:
                 value -= UNKNOWN_NAME_PENALTY * len(unknown)
             if text not in found or found[text].score < value:
                 found[text] = Draft(text, value, one.tokens, control.evaluations, self.name)
+
+    def _read_suffix(
+        self, found: dict[str, Draft], request: Request, context: Cache, control: Control
+    ) -> None:
+        """Add to every score what the base says of the suffix behind that text; one batched pass."""
+        if len(found) < 2 or not request.suffix or control.stop():
+            return
+        plain = context.truncated(context.ids.index(self.backbone.tokenizer.fim_suffix))
+        forced = heal(request.prefix).forced
+        control.evaluations += len(found)
+        suffixes = self.likelihood.suffixes(plain, forced, list(found), request.suffix)
+        for text, suffix in zip(list(found), suffixes, strict=True):
+            found[text] = replace(found[text], score=found[text].score + SUFFIX_WEIGHT * suffix)
 
     def _best(self, found: dict[str, Draft], request: Request, control: Control) -> list[Draft]:
         best = sorted(found.values(), key=lambda draft: -draft.score)[: request.candidates]
@@ -336,8 +357,22 @@ class FlowEngine:
         return self._last
 
 
-def _shapes(text: str, request: Request) -> list[str]:
-    """How a drawn text may be written into the hole: as it is, or without blanks at its edges."""
-    if request.category == "any":
-        return [text]
-    return [text.strip(), text] if text != text.strip() else [text]
+def _shapes(drawn: Drawn, request: Request) -> list[str]:
+    """How a drawn text may be written into the hole, best first: as it is (if it ended), without blanks at its
+    edges, and without what it repeats of the suffix (it knew what follows, and not that it was not to write
+    it)."""
+    text, whole = drawn.text, request.category == "any"
+    shapes = [text.strip(), text] if not whole and text != text.strip() else [text]
+    shapes = shapes if drawn.ended else []
+    for at in _repeats(text, request.suffix):
+        shapes.append(text[:at] if whole else text[:at].strip())
+    return [shape for shape in dict.fromkeys(shapes) if shape]
+
+
+def _repeats(text: str, suffix: str) -> list[int]:
+    """Where ``text`` begins to repeat ``suffix``: at its very end, or for `LEAST_REPEAT` characters inside."""
+    longest = next((k for k in range(min(len(text), len(suffix)), 0, -1) if text.endswith(suffix[:k])), 0)
+    found = [len(text) - longest] if longest else []
+    head = suffix[:LEAST_REPEAT]
+    inside = text.find(head) if len(head.strip()) >= LEAST_REPEAT // 2 else -1
+    return found + [inside] if inside >= 0 and inside not in found else found

@@ -12,7 +12,7 @@ from astral_model.denoiser import Denoiser
 from astral_model.engine import Control, Draft, Request
 from astral_model.healing import heal
 from astral_model.order import OrderName
-from astral_model.sampler import FlowEngine
+from astral_model.sampler import Drawn, FlowEngine, _shapes
 from astral_model.writing import Row, Writing, read, write
 
 from tests.model.tiny import tiny_backbone
@@ -195,3 +195,22 @@ def test_a_vocabulary_is_kept_to_but_for_what_stands_in_the_context() -> None:
     rows = [Row() for _ in range(3)]
     write(DENOISER, few, BASE.context([7]), rows, Writing(6), extra=few.extra([7]))
     assert {t for row in rows for t in row.tokens} <= {1, 2, 3, 7}
+
+
+@pytest.mark.parametrize(
+    ("suffix", "text", "ended", "shapes"),
+    [
+        (")\n", "len(items)", True, ["len(items)", "len(items"]),  # the frame takes the first that parses
+        (" else 0\n", "x if x else 0\n", True, ["x if x else 0\n", "x if x"]),
+        (" in values if x > 0]\n", "x for x in values if x", False, ["x for x"]),
+        ("\n", "total", False, []),
+        ("rn x\n", "retu", True, ["retu"]),
+    ],
+)
+def test_what_a_text_repeats_of_the_suffix_may_go(
+    suffix: str, text: str, ended: bool, shapes: list[str]
+) -> None:
+    drawn = Drawn(text, -1.0, 3, ended)
+    assert _shapes(drawn, replace(REQUEST, suffix=suffix)) == shapes
+    spaced = replace(drawn, text=f" {text}")
+    assert all(s == s.strip() for s in _shapes(spaced, replace(REQUEST, category="expression"))[:1])
