@@ -26,7 +26,7 @@ _EMPTY_NAMES = ("_", "x", "hole", "todo", "value", "expr", "fill", "here")
 """What people write after the question mark when they do not mean anything by it."""
 PREFIX_CHARS = 3000
 SUFFIX_CHARS = 1000
-RELATED_CHARS = 800
+RELATED_CHARS = 1200
 
 
 class Specification(msgspec.Struct, frozen=True):

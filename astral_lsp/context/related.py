@@ -25,6 +25,8 @@ MAX_FILE_BYTES = 400_000
 _NEAR_CHARS = 1500
 _MAX_DEFINITIONS = 12
 _MAX_CHAIN = 3
+_OWN_SHARE = 2
+"""Thirds of the budget that definitions of the same file may fill up: near lines are worth more than they."""
 LONGEST = 500
 """Characters of one definition: a large class must not push out everything else."""
 _WORD = re.compile(r"[^\W\d]\w*")
@@ -65,17 +67,19 @@ class Repository:
         tree = parse(text)
         imports = Imports(tree).origins
         blocks = _Blocks(budget)
-        if near is not None:
-            blocks.add(_own_members(tree, hole, near))
-        for name in _needed(text, hole, expected, types or {}):
+        names = _needed(text, hole, expected, types or {})
+        for name in names:
             origin = imports.get(name)
-            if origin is not None:
-                found = self._find(origin, path)
-                if found is not None:
-                    key = (str(found[0]), found[1])
-                    blocks.add(f"# {origin}\n" + outline(found[2], found[3], LONGEST), key)
-            elif near is not None and (node := definition(tree, name)) is not None:
-                if _hidden(tree, node, near):
+            found = self._find(origin, path) if origin is not None else None
+            if found is not None:
+                block = f"# {origin}\n" + outline(found[2], found[3], LONGEST)
+                blocks.add(block, (str(found[0]), found[1]))
+        if near is not None:
+            blocks.shrink(budget * _OWN_SHARE // 3)
+            blocks.add(_own_members(tree, hole, near))
+            for name in names:
+                node = definition(tree, name) if name not in imports else None
+                if node is not None and _hidden(tree, node, near):
                     blocks.add("# in this module\n" + outline(tree, node, LONGEST), ("", name))
         return "\n".join(blocks.shown)
 
@@ -138,6 +142,10 @@ class _Blocks:
         self.shown: list[str] = []
         self._left = budget
         self._seen: set[tuple[str, str]] = set()
+
+    def shrink(self, budget: int) -> None:
+        """From now on at most ``budget`` characters in all."""
+        self._left = min(self._left, budget - sum(len(block) + 1 for block in self.shown))
 
     def add(self, block: str, key: tuple[str, str] | None = None) -> None:
         """Take ``block`` when there is room for it and its key is new."""

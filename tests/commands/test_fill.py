@@ -264,6 +264,7 @@ def test_an_interrupt_writes_nothing(
         return ["sum(xs)"]
 
     script(monkeypatch, draw)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell started us with `&`
     code, _, error = fill(project / "shop.py", capsys, "--write")
     assert code == 130
     assert "nothing was written" in error
