@@ -25,7 +25,7 @@ MAX_FILE_BYTES = 400_000
 _NEAR_CHARS = 1500
 _MAX_DEFINITIONS = 12
 _MAX_CHAIN = 3
-_OWN_SHARE = 2
+_OWN_SHARE = 1
 """Thirds of the budget that definitions of the same file may fill up: near lines are worth more than they."""
 LONGEST = 500
 """Characters of one definition: a large class must not push out everything else."""
@@ -80,7 +80,7 @@ class Repository:
             for name in names:
                 node = definition(tree, name) if name not in imports else None
                 if node is not None and _hidden(tree, node, near):
-                    blocks.add("# in this module\n" + outline(tree, node, LONGEST), ("", name))
+                    blocks.add("# in this module\n" + outline(tree, node, LONGEST // 2), ("", name))
         return "\n".join(blocks.shown)
 
     def _find(
@@ -182,7 +182,7 @@ def _own_members(tree: SyntaxTree, hole: Hole, near: Span) -> str:
     hidden = {member_name(tree, child) for child in body.named_children if _hidden(tree, child, near)}
     low, high = max(near.start, hole.start - _NEAR_CHARS), min(near.end, hole.end + _NEAR_CHARS // 3)
     named = _MEMBER.findall(tree.text[low : hole.start])[::-1] + _MEMBER.findall(tree.text[hole.end : high])
-    return members_outline(tree, owner, [n for n in dict.fromkeys(named) if n in hidden], LONGEST)
+    return members_outline(tree, owner, [n for n in dict.fromkeys(named) if n in hidden], LONGEST // 2)
 
 
 def _hidden(tree: SyntaxTree, node: tree_sitter.Node, near: Span) -> bool:
