@@ -8,6 +8,7 @@ taken as a hole of its own, so that its length may change.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -35,6 +36,8 @@ SUFFIX_WEIGHT = 1.5 / 12
 """What log p(beginning of the suffix | prefix, text) under the base counts beside the mean log probability of
 the text: how well a text joins what follows. The ratio that `ranking` was fitted to."""
 LEAST_REPEAT = 8
+BROKEN_PENALTY = 2.5
+"""Taken from log p(end) where the text stops inside a word of the file."""
 UNKNOWN_NAME_PENALTY = 0.5
 """Taken from the mean log probability for each name that is nowhere in Γ, in the file or built in."""
 
@@ -49,6 +52,25 @@ class Drawn:
     tokens: int
     """Number of both."""
     ended: bool
+
+
+class EndRule:
+    """Tier 1 at the end of a fill: whether a row may end where it wants to."""
+
+    def __init__(self, request: Request, frame: Frame, forced: str) -> None:
+        self._request, self._frame, self._forced = request, frame, forced
+        before = request.before[: len(request.before) - len(forced)]
+        self._seam = Seam(before, request.after, request.names)
+
+    def penalty(self, text: str) -> float:
+        """Nats taken from the end token after ``text`` (healed part included); infinite where the file would
+        not parse with it."""
+        if not text.startswith(self._forced):
+            return math.inf
+        drawn = Drawn(strip_forced(text, self._forced), 0.0, 1, True)
+        if not any(self._frame.allows(shape) for shape in _shapes(drawn, self._request)):
+            return math.inf
+        return BROKEN_PENALTY if self._seam.broken(text) else 0.0
 
 
 class FlowEngine:
@@ -88,7 +110,7 @@ class FlowEngine:
         found: dict[str, Draft] = {}
         for attempt in range(2):  # once more, hotter, if few of the first were different and well-formed
             skip = attempt * max(LEAST_ROWS, request.candidates)
-            drawn = self._draw(request, context, skip, generator, control)
+            drawn = self._draw(request, context, skip, frame, generator, control)
             self._admit(found, drawn, request, frame, control)
             if 2 * len(found) >= request.candidates or control.stop():
                 break
@@ -138,7 +160,13 @@ class FlowEngine:
     # --- drawing ------------------------------------------------------------------------------------------
 
     def _draw(
-        self, request: Request, context: Cache, skip: int, generator: torch.Generator, control: Control
+        self,
+        request: Request,
+        context: Cache,
+        skip: int,
+        frame: Frame,
+        generator: torch.Generator,
+        control: Control,
     ) -> list[Drawn]:
         """One batch of rows; the first one takes the best token always, unless ``skip`` best first tokens
         were tried before: then all rows start with other ones and are drawn hotter."""
@@ -163,14 +191,14 @@ class FlowEngine:
             )
             control.evaluations += canvas.evaluations
             return self._from_canvas(canvas, healed.forced)
-        seam = Seam(request.before[: len(request.before) - len(healed.forced)], request.after, request.names)
+        end = EndRule(request, frame, healed.forced)
         rows = [Row(owed) for _ in range(count)]
         control.evaluations += write(
             self.denoiser,
             self.vocabulary,
             context,
             rows,
-            Writing(longest, temperature=1.0 if skip else 0.8, skip=skip, broken=seam.broken),
+            Writing(longest, temperature=1.0 if skip else 0.8, skip=skip, end_penalty=end.penalty),
             extra=extra,
             generator=generator,
             stop=control.stop,
@@ -261,7 +289,8 @@ class FlowEngine:
         generator = torch.Generator().manual_seed(request.seed + len(request.rejected))
         # the same hole again, or a narrower one that nothing was drawn for yet
         skip = len(request.rejected) if (first, last) == (0, len(text)) else 0
-        drawn = self._draw(inner, context, skip, generator, control)
+        frame = Frame(inner.before, inner.after, "any", request.indent)
+        drawn = self._draw(inner, context, skip, frame, generator, control)
         return [replace(one, text=head + one.text + tail) for one in drawn]
 
     # --- texts --------------------------------------------------------------------------------------------
@@ -358,9 +387,9 @@ class FlowEngine:
 
 
 def _shapes(drawn: Drawn, request: Request) -> list[str]:
-    """How a drawn text may be written into the hole, best first: as it is (if it ended), without blanks at its
-    edges, and without what it repeats of the suffix (it knew what follows, and not that it was not to write
-    it)."""
+    """How a drawn text may be written into the hole, best first: as it is (if it ended), without blanks at
+    its edges, and without what it repeats of the suffix (it knew what follows, but not that it was not to
+    write it)."""
     text, whole = drawn.text, request.category == "any"
     shapes = [text.strip(), text] if not whole and text != text.strip() else [text]
     shapes = shapes if drawn.ended else []
@@ -370,9 +399,9 @@ def _shapes(drawn: Drawn, request: Request) -> list[str]:
 
 
 def _repeats(text: str, suffix: str) -> list[int]:
-    """Where ``text`` begins to repeat ``suffix``: at its very end, or for `LEAST_REPEAT` characters inside."""
+    """Where ``text`` begins to repeat ``suffix``: at its end, or for `LEAST_REPEAT` characters inside."""
     longest = next((k for k in range(min(len(text), len(suffix)), 0, -1) if text.endswith(suffix[:k])), 0)
     found = [len(text) - longest] if longest else []
     head = suffix[:LEAST_REPEAT]
     inside = text.find(head) if len(head.strip()) >= LEAST_REPEAT // 2 else -1
-    return found + [inside] if inside >= 0 and inside not in found else found
+    return [*found, inside] if inside >= 0 and inside not in found else found

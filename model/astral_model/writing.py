@@ -29,6 +29,17 @@ class Row:
     free: int = 0
     """Tokens that were not given by healing."""
     ended: bool = False
+    refused: int = 0
+    """How often it wanted to end where it must not."""
+
+    @property
+    def over(self) -> bool:
+        """Nothing more is written: it ended, or wanted to in vain too often."""
+        return self.ended or self.refused >= MOST_REFUSALS
+
+
+MOST_REFUSALS = 6
+"""Times a row may want to end where the file would not parse before it is given up."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +53,8 @@ class Writing:
     """Row b starts with the b-th best first token while that has at least this chance."""
     skip: int = 0
     """Best first tokens that were tried before: row b starts with the (b + skip)-th, row 0 too."""
-    broken: Callable[[str], bool] = lambda text: False
-    """Whether a text ends in the middle of a word (`astral_model.seam`)."""
-    broken_penalty: float = 2.5
-    """Taken from log p(end) there."""
+    end_penalty: Callable[[str], float] = lambda text: 0.0
+    """What to take from log p(end) after a text; infinite where the syntax does not let a hole end."""
 
 
 @torch.inference_mode()
@@ -93,7 +102,7 @@ def write(
         for place, n in enumerate(live):
             rank = n + how.skip if vary else 0
             _add(rows[n], rank, log_probs[place], columns, vocabulary, how, generator)
-        keep = [place for place, n in enumerate(live) if not rows[n].ended]
+        keep = [place for place, n in enumerate(live) if not rows[n].over]
         if len(keep) < len(live):
             past = past.rows(torch.tensor(keep, dtype=torch.long))
             live = [live[place] for place in keep]
@@ -123,9 +132,11 @@ def _add(
     if row.free == 0:  # a fill is not empty
         log_probs = log_probs.masked_fill(columns == vocabulary.end, -torch.inf)
     column = _choose(rank, row.free == 0, log_probs, how, generator)
-    if int(columns[column]) == vocabulary.end and how.broken(vocabulary.text(row.tokens)):
-        log_probs = log_probs - how.broken_penalty * (columns == vocabulary.end)
-        column = _choose(rank, row.free == 0, log_probs, how, generator)
+    if int(columns[column]) == vocabulary.end:
+        penalty = how.end_penalty(vocabulary.text(row.tokens))
+        row.refused += penalty == torch.inf
+        log_probs = torch.where(columns == vocabulary.end, log_probs - penalty, log_probs)
+        column = _choose(rank, row.free == 0, log_probs, how, generator) if penalty else column
     token = int(columns[column])
     row.log_prob += float(log_probs[column])
     if token == vocabulary.end:

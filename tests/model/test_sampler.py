@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -12,8 +13,9 @@ from astral_model.denoiser import Denoiser
 from astral_model.engine import Control, Draft, Request
 from astral_model.healing import heal
 from astral_model.order import OrderName
-from astral_model.sampler import Drawn, FlowEngine, _shapes
-from astral_model.writing import Row, Writing, read, write
+from astral_model.sampler import Drawn, EndRule, FlowEngine, _shapes
+from astral_model.stop import Frame
+from astral_model.writing import MOST_REFUSALS, Row, Writing, read, write
 
 from tests.model.tiny import tiny_backbone
 
@@ -214,3 +216,20 @@ def test_what_a_text_repeats_of_the_suffix_may_go(
     assert _shapes(drawn, replace(REQUEST, suffix=suffix)) == shapes
     spaced = replace(drawn, text=f" {text}")
     assert all(s == s.strip() for s in _shapes(spaced, replace(REQUEST, category="expression"))[:1])
+
+
+def test_a_row_may_not_end_where_the_file_would_not_parse() -> None:
+    request = replace(REQUEST, prefix="y = [x for ", before="y = [x for ", suffix="]\n", after="]\n")
+    frame = Frame(request.before, request.after, "any", "")
+    rule = EndRule(request, frame, " ")
+    assert rule.penalty(" x in x") == 0.0
+    assert rule.penalty(" x") == math.inf
+    assert rule.penalty("no blank") == math.inf
+
+
+def test_a_row_that_wants_to_end_in_vain_is_given_up() -> None:
+    rows = [Row() for _ in range(2)]
+    never = Writing(200, end_penalty=lambda text: math.inf)
+    write(DENOISER, VOCABULARY, BASE.context([1, 2, 3]), rows, never)
+    assert not any(row.ended for row in rows)
+    assert all(row.refused <= MOST_REFUSALS for row in rows)
