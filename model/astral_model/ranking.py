@@ -62,8 +62,11 @@ WEIGHTS: dict[str, float] = {
     "ragged": -1.0,
     "broken": -1.0,
     "preferred": 0.5,
-    "flow": 1.0,
 }
+"""Of the base alone."""
+
+WITH_FLOW = WEIGHTS | {"flow": 2.0, "suffix": 2.0, "end": 0.6, "votes": 0.3, "greedy": 0.2}
+"""Where the denoiser has scored the texts too: the base's habits count less."""
 
 
 FEATURES = (
@@ -97,8 +100,9 @@ def features(evidence: Evidence) -> dict[str, float]:
     }
 
 
-def score(evidence: Evidence, weights: dict[str, float] = WEIGHTS) -> float:
+def score(evidence: Evidence) -> float:
     """Higher is better; comparable within one hole."""
+    weights = WEIGHTS if evidence.flow is None else WITH_FLOW
     found = features(evidence)
     total = sum(weights[name] * found[name] for name in weights)
     return total - UNKNOWN_NAME_PENALTY * evidence.unknown_names
