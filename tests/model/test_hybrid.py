@@ -51,7 +51,7 @@ def ar() -> ArEngine:
 def test_candidates_of_both_are_ranked_once_and_told_apart(
     ar: ArEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(ranking.WEIGHTS, "flow", 100.0)
+    monkeypatch.setitem(ranking.WITH_FLOW, "flow", 100.0)
     seen: list[Draft] = []
     control = Control(on_draft=seen.append)
     hole = replace(HOLE, candidates=40)
