@@ -50,7 +50,7 @@ class Judge:
         deadline = time.monotonic() + params.budget_ms / 1000
         verdicts = []
         if not self._is_checked(baseline, copies, params.budget_ms / 1000):
-            return Judged([not_run(_UNREACHABLE, applies=False) for _ in params.fills], _since(began))
+            return Judged([not_run(_UNREACHABLE) for _ in params.fills], _since(began))
         for fill in params.fills:
             left = deadline - time.monotonic()
             if cancelled():
