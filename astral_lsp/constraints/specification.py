@@ -26,7 +26,7 @@ _EMPTY_NAMES = ("_", "x", "hole", "todo", "value", "expr", "fill", "here")
 """What people write after the question mark when they do not mean anything by it."""
 PREFIX_CHARS = 3000
 SUFFIX_CHARS = 1000
-RELATED_CHARS = 1200
+RELATED_CHARS = 900
 
 
 class Specification(msgspec.Struct, frozen=True):
@@ -102,7 +102,7 @@ def propose(
 def model_context(text: str, hole: Hole, others: Sequence[Hole], related: str = "") -> Prompt:
     """What the model reads: other holes as plain Python, line feeds only, the hole's words as a comment.
 
-    ``related`` (cut at `RELATED_CHARS`) goes first and takes its room from the far lines of the file.
+    ``related`` (cut at `RELATED_CHARS`) goes first and takes no room from the lines near the hole.
     """
     masked = neutralise(text, others, replacement=_shown)
     start = masked.to_masked(hole.start)
@@ -112,9 +112,8 @@ def model_context(text: str, hole: Hole, others: Sequence[Hole], related: str = 
     before = _LINE_ENDING.sub("\n", before).removeprefix(BOM)
     after = _LINE_ENDING.sub("\n", after)
     related = related[:RELATED_CHARS].rstrip("\n") + "\n\n" if related.strip() else ""
-    near = PREFIX_CHARS - len(related)
     prompt = build_prompt(
-        before + after, len(before), len(before), prefix_chars=near, suffix_chars=SUFFIX_CHARS
+        before + after, len(before), len(before), prefix_chars=PREFIX_CHARS, suffix_chars=SUFFIX_CHARS
     )
     return Prompt(related + prompt.prefix, prompt.suffix)
 
@@ -125,7 +124,7 @@ def sight(text: str, hole: Hole) -> Span:
         text,
         hole.start,
         hole.end,
-        prefix_chars=PREFIX_CHARS - RELATED_CHARS,
+        prefix_chars=PREFIX_CHARS,
         suffix_chars=SUFFIX_CHARS,
     )
 

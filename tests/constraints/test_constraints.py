@@ -7,7 +7,13 @@ import ast
 import pytest
 
 from astral_lsp.constraints.admissible import admissible
-from astral_lsp.constraints.specification import PREFIX_CHARS, compile_specification, finish, propose
+from astral_lsp.constraints.specification import (
+    PREFIX_CHARS,
+    RELATED_CHARS,
+    compile_specification,
+    finish,
+    propose,
+)
 from astral_lsp.context.environment import environment
 from astral_lsp.holes.find import find_holes, hole_from_range
 
@@ -59,13 +65,16 @@ def test_proposal_parses_around_a_fill_and_hides_other_holes() -> None:
     assert (asked.seed, asked.category, asked.engine) == (7, "expression", "ar")
 
 
-def test_long_related_text_takes_room_from_far_lines_only() -> None:
+def test_long_related_text_is_cut_and_takes_no_room_from_the_file() -> None:
     text = "x = 1\n" * 2000 + "y = ?x\n"
     (hole,) = find_holes(text)
     spec = compile_specification(hole, environment(text, hole))
     asked = propose(text, hole, spec, "ar", related="# r\n" * 1000)
-    assert len(asked.prefix) <= PREFIX_CHARS
+    alone = propose(text, hole, spec, "ar").prefix
     assert asked.prefix.startswith("# r\n")
+    assert asked.prefix.endswith(alone)
+    assert len(alone) <= PREFIX_CHARS
+    assert len(asked.prefix) <= PREFIX_CHARS + RELATED_CHARS + 2
     assert asked.prefix.endswith("x = 1\ny = ")
 
 
