@@ -47,3 +47,9 @@ def test_only_what_the_fill_adds(name: str) -> None:
     before, after, expected = CASES[name]
     found: Sequence[Message] = added(before, after, HOLE, FILL)
     assert [message.text for message in found] == expected
+
+
+def test_a_variable_that_the_fill_names_is_no_matter_of_order() -> None:
+    below = said(9, 'Cannot determine type of "e_fmt"', "has-type")
+    assert added([], [below], HOLE, FILL, "e_fmt") == [below]
+    assert added([], [below], HOLE, FILL, "fmt(x)") == []

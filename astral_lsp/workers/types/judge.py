@@ -124,7 +124,7 @@ class _Trial:
         base = self._baseline
         where = base.place_of(fill)
         excused = self._without_any(messages)
-        new = added(excused, messages, base.place, where)
+        new = added(excused, messages, base.place, where, fill)
         falls_through = [m for m in excused if m.code in _MISSING_RETURN and m.path == base.path]
         if not falls_through or not any(m.code in _MISSING_RETURN for m in messages):
             return new
@@ -133,7 +133,7 @@ class _Trial:
         # the stand-in falls through to the end of its function, and that is not the file's own error
         own = self._own_missing_returns()
         excused = [m for m in excused if m not in falls_through or m in own]
-        return added(excused, messages, base.place, where)
+        return added(excused, messages, base.place, where, fill)
 
     def _own_missing_returns(self) -> list[Message]:
         """The missing returns that stay when the hole returns something: they are the file's own."""

@@ -13,6 +13,8 @@ _FORM = re.compile(
     re.DOTALL,
 )
 _NUMBERS = ("line", "column", "end_line", "end_column")
+_QUOTED = re.compile(r'"(?:.*\.)?([^".]+)"')
+_WORD = re.compile(r"[^\W\d]\w*")
 _LINE_IN_TEXT = re.compile(r"\bline (\d+)")
 
 NOT_COUNTED = frozenset({"import-untyped"})
@@ -54,18 +56,22 @@ class Place:
     last: int
 
 
-def added(before: Sequence[Message], after: Sequence[Message], hole: Place, fill: Place) -> list[Message]:
+def added(
+    before: Sequence[Message], after: Sequence[Message], hole: Place, fill: Place, text: str = ""
+) -> list[Message]:
     """Return the messages of ``after`` that have no counterpart in ``before``.
 
     ``before`` belongs to the buffer with the hole at ``hole``, ``after`` to the buffer with the fill at
-    ``fill``. A message keeps its identity when only its line moved; columns do not count.
+    ``fill``, whose text is ``text``. A message keeps its identity when only its line moved; columns do not
+    count.
     """
     shift = fill.last - hole.last
     known = Counter(_key(message, hole, 0) for message in before)
     calls = Counter(_call_key(message, hole, 0) for message in before if message.code == "call-overload")
+    names = frozenset(_WORD.findall(text))
     new = []
     for message in after:
-        if message.code in NOT_COUNTED or _is_of_order(message, fill):
+        if message.code in NOT_COUNTED or _is_of_order(message, fill, names):
             continue
         key = _key(message, fill, shift)
         if known[key] > 0:
@@ -79,14 +85,19 @@ def added(before: Sequence[Message], after: Sequence[Message], hole: Place, fill
     return new
 
 
-def _is_of_order(message: Message, fill: Place) -> bool:
+def _is_of_order(message: Message, fill: Place, names: frozenset[str]) -> bool:
     """Whether this only tells in which order an update checked things: "Cannot determine type of ...".
 
     Elsewhere than in the fill mypy says so when an attribute or variable without annotation is used before
-    its definition has been checked again; a build from nothing puts that off and says nothing.
+    its definition has been checked again; a build from nothing puts that off and says nothing. A variable
+    that the fill itself names is another matter: ``x = x`` leaves the lines below without a type of ``x``.
     """
+    if message.code != "has-type":
+        return False
     inside = message.path == fill.path and fill.first <= message.line <= fill.last
-    return message.code == "has-type" and not inside
+    quoted = _QUOTED.search(message.text)
+    named = message.path == fill.path and quoted is not None and quoted[1] in names
+    return not inside and not named
 
 
 def _line(number: int, place: Place, shift: int) -> int | str:
