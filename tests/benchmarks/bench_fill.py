@@ -71,7 +71,7 @@ async def measure(engine: str, count: int, candidates: int) -> None:
             if number:  # the first one warms up
                 seconds.append(report.elapsed_ms["total"] / 1e3)
                 exact += any(fill.text == text[start:end] for fill in report.ranked[:1])
-        memory = resident_mb(session.model.pid) if session.model.pid else 0.0
+        memory = resident_mb(session.model.process.pid) if session.model.process.pid else 0.0
     finally:
         await session.close()
     seconds.sort()
