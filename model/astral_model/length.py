@@ -1,14 +1,14 @@
 """How long a fill may be, and how large a canvas to give it.
 
-Canvas sizes of training are 8, 16, 32 and 64; an answer of unknown length is given room it will not fill
-and says itself where it ends.
+An answer of unknown length is given room it will not fill and says itself where it ends: nobody sees a mask,
+so the size of a canvas tells nothing.
 """
 
 from __future__ import annotations
 
 from astral_model.engine import Category
 
-SIZES = (8, 16, 32, 64)
+LEAST = 8
 LONGEST = 96
 """Tokens of the longest answers the adapter was trained on (94), the end, and one."""
 
@@ -17,4 +17,4 @@ def canvas_size(category: Category, max_tokens: int) -> int:
     """Positions of the canvas for an order that needs one: room for an expression is smaller than for
     statements."""
     wanted = 32 if category == "expression" else 64
-    return max(SIZES[0], min(wanted, max_tokens + 1, LONGEST))
+    return max(LEAST, min(wanted, max_tokens + 1, LONGEST))

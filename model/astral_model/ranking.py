@@ -69,12 +69,6 @@ WITH_FLOW = WEIGHTS | {"flow": 2.0, "suffix": 2.0, "end": 0.6, "votes": 0.3, "gr
 """Where the denoiser has scored the texts too: the base's habits count less."""
 
 
-FEATURES = (
-    "end", "suffix", "mean", "sum", "overlap", "votes", "greedy", "ended", "empty", "leaves", "hollow",
-    "ragged", "broken", "unresolved", "preferred", "flow", "flow_sum",
-)  # fmt: skip
-
-
 def features(evidence: Evidence) -> dict[str, float]:
     """The numbers that are weighed, each of the order of one."""
     reading = evidence.reading

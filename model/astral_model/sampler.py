@@ -34,7 +34,7 @@ LEAST_ROWS = 4
 """Rows drawn even for one candidate: a pass of four costs little more than a pass of one."""
 SUFFIX_WEIGHT = 1.5 / 12
 """What log p(beginning of the suffix | prefix, text) under the base counts beside the mean log probability of
-the text: how well a text joins what follows. The ratio that `ranking` was fitted to."""
+the text: how well a text joins what follows. Chosen on the pools of 53 development rows (model/README.md)."""
 LEAST_REPEAT = 8
 BROKEN_PENALTY = 2.5
 """Taken from log p(end) where the text stops inside a word of the file."""

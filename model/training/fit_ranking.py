@@ -23,7 +23,8 @@ from astral_model.ar import ArEngine
 from astral_model.backbone import Backbone
 from astral_model.engine import Control, Request
 from astral_model.hybrid import HybridEngine
-from astral_model.ranking import FEATURES, WITH_FLOW, features
+from astral_model.likelihood import Reading
+from astral_model.ranking import WITH_FLOW, Evidence, features
 from astral_model.sampler import FlowEngine
 from torch import Tensor
 
@@ -105,7 +106,7 @@ def top_right(cases: list[tuple[Tensor, Tensor]], weights: Tensor) -> int:
 
 def fit_file(options: argparse.Namespace) -> None:
     """Cross-validate over problems, then fit on everything and print the weights."""
-    names = list(FEATURES)
+    names = list(features(Evidence("", Reading(0.0, 0, 0.0))))
     start = torch.tensor([WITH_FLOW.get(name, 0.0) for name in names])
     groups: dict[str, list[tuple[Tensor, Tensor]]] = {}
     oracle = total = 0
