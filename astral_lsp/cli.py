@@ -27,7 +27,7 @@ def main(argv: list[str] | None = None) -> int:
         return model_cli.run(argv[1:])
     parser = _parser(argv)
     arguments = parser.parse_args(argv)
-    if arguments.stdio or arguments.tcp:
+    if arguments.stdio or arguments.tcp is not None:
         return _serve(arguments)
     if arguments.command is None:
         parser.print_help(sys.stderr)
@@ -46,7 +46,12 @@ def _parser(argv: list[str]) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"astral-lsp {astral_lsp.__version__}")
     face = parser.add_mutually_exclusive_group()
     face.add_argument("--stdio", action="store_true", help="serve the Language Server Protocol on stdio")
-    face.add_argument("--tcp", metavar="PORT", type=int, help="serve on this port of the loopback interface")
+    face.add_argument(
+        "--tcp",
+        metavar="PORT",
+        type=int,
+        help="serve on this port of the loopback interface; 0 takes a free one and says which",
+    )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     for name, summary in _COMMANDS.items():
         command = commands.add_parser(name, help=summary, description=summary)

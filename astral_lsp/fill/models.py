@@ -106,6 +106,7 @@ class ModelWorker:
         try:
             await self._take_turn(budget_ms / 1e3, stop)
             try:
+                self._refuse_if_fresh()
                 left_ms = budget_ms - (time.monotonic() - began) * 1e3
                 (params.propose if isinstance(params, Repair) else params).budget_ms = left_ms
                 timeout = (left_ms + GRACE_MS) / 1e3
@@ -154,6 +155,12 @@ class ModelWorker:
         """End the worker for good: a run that has lost its session must not start it once more."""
         self._retired = True
         await self.process.close()
+
+    def _refuse_if_fresh(self) -> None:
+        """The worker may have died under the fill before: a new one would load by itself, on our budget."""
+        if self._info is not None and self.loaded is None:
+            why = "the model worker stopped while another fill had it"
+            raise WorkerFailure("unavailable", why, died=True)
 
     def _refuse_if_retired(self) -> None:
         if self._retired:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
@@ -21,6 +22,7 @@ from astral_lsp.workers.protocol import Candidate, HoleTypes, ModelInfo, Propose
 from astral_lsp.workers.protocol import Propose as ProposeParams
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 OnProgress = Callable[[str, "float | None"], None]
 OnJudged = Callable[[FillReport], None]
 """Called with everything judged so far, each time that it is more; the winner is not confirmed yet."""
@@ -146,6 +148,7 @@ class _Run:
         self.evaluations = 0
         self.messages: list[str] = []
         self.deadline = 0.0
+        self.model_died = False
 
     async def execute(self) -> FillReport:
         # mypy builds while the weights load
@@ -184,7 +187,7 @@ class _Run:
 
     async def _draw_and_verify(self, environment: Environment) -> None:
         params = await self.services.prepare(self.document, self.hole, self.holes, environment, self.options)
-        params.budget_ms = max(100.0, self._left() * PROPOSE_SHARE * 1e3)
+        params.budget_ms = self._drawing_ms()
         warming = asyncio.ensure_future(self._warm_tests())
         try:
             await self._timed("propose", self._rounds_of(params))
@@ -226,12 +229,7 @@ class _Run:
         halt = asyncio.Event()
         watch = asyncio.ensure_future(_first_of(self.stop, self.enough, halt))
         try:
-            if isinstance(params, Repair):
-                work = self.services.repair(params, queue.put_nowait, halt)
-            else:
-                self.on_progress("unmasking", None)
-                work = self.services.propose(params, queue.put_nowait, halt)
-            proposed = await self._until_late(work, halt)
+            proposed = await self._ask_model(params, queue, halt)
             if proposed is not None:
                 self.evaluations += proposed.evaluations
                 for candidate in proposed.candidates:
@@ -241,6 +239,41 @@ class _Run:
         finally:
             watch.cancel()
             queue.put_nowait(None)
+
+    async def _ask_model(
+        self, params: ProposeParams | Repair, queue: asyncio.Queue[Candidate | None], halt: asyncio.Event
+    ) -> Proposed | None:
+        """What the model has drawn. A worker that dies meanwhile is started afresh and asked again, once a
+        fill; raises WorkerFailure."""
+        try:
+            return await self._until_late(self._drawing(params, queue, halt), halt)
+        except WorkerFailure as failure:
+            if not failure.died or halt.is_set():
+                raise
+            if self.model_died:
+                raise _died_again(failure) from None
+            self.model_died = True
+            log.warning("%s; it is started afresh", failure.message)
+        self.on_progress("the model stopped; starting it afresh", None)
+        began = time.monotonic()
+        await self.services.start_model(self.on_progress)
+        self.deadline += time.monotonic() - began  # as when it was loaded first
+        (params.propose if isinstance(params, Repair) else params).budget_ms = self._drawing_ms()
+        try:
+            return await self._until_late(self._drawing(params, queue, halt), halt)
+        except WorkerFailure as failure:
+            raise (_died_again(failure) if failure.died else failure) from None
+
+    def _drawing(
+        self, params: ProposeParams | Repair, queue: asyncio.Queue[Candidate | None], halt: asyncio.Event
+    ) -> Awaitable[Proposed]:
+        if isinstance(params, Repair):
+            return self.services.repair(params, queue.put_nowait, halt)
+        self.on_progress("unmasking", None)
+        return self.services.propose(params, queue.put_nowait, halt)
+
+    def _drawing_ms(self) -> float:
+        return max(100.0, self._left() * PROPOSE_SHARE * 1e3)
 
     async def _until_late(self, work: Awaitable[Proposed], halt: asyncio.Event) -> Proposed | None:
         """What the model has drawn; None when it has not stopped in time.
@@ -446,6 +479,13 @@ def _remask(fill: Fill) -> list[Span]:
     )
     spans = [finding.span for finding in findings if finding.span is not None]
     return spans or [Span(0, len(fill.text))]
+
+
+def _died_again(failure: WorkerFailure) -> WorkerFailure:
+    message = (
+        f"the model stopped twice during this fill, so no more is drawn; the second time {failure.message}"
+    )
+    return WorkerFailure(failure.kind, message, failure.trace)
 
 
 _LEFT_ALONE: set[asyncio.Future[Proposed]] = set()

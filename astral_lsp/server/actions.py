@@ -181,7 +181,8 @@ class _Lister:
             title = f"Fill all {len(inside)} holes of this function"
             yield self._many(title, "astral.fillFunction", arguments)
         if len(every) > 1 and len(every) != len(inside):
-            yield self._many(f"Fill all {len(every)} holes of this file", "astral.fillFile", arguments)
+            whole = "file" if self.document.notebook is None else "cell"
+            yield self._many(f"Fill all {len(every)} holes of this {whole}", "astral.fillFile", arguments)
 
     def _many(self, title: str, command: str, arguments: list[object]) -> types.CodeAction:
         action = types.CodeAction(

@@ -316,9 +316,9 @@ async def _step(ls: AstralServer, params: types.ExecuteCommandParams, way: int) 
 
 
 def list_holes(ls: AstralServer, params: types.ExecuteCommandParams) -> list[dict[str, Any]]:
-    """Every hole of a buffer, or of all open buffers."""
+    """Every hole of a buffer, for a notebook's cell of the whole notebook; or of all open buffers."""
     uri = _where(params).uri
-    documents = [open_document(ls, uri)] if uri else list(ls.documents)
+    documents = ls.documents.program(open_document(ls, uri)) if uri else list(ls.documents)
     return [item for document in documents for item in navigation.holes_json(ls, document)]
 
 

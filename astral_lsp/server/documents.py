@@ -223,6 +223,13 @@ class Documents:
         cells = [self.close(cell) for cell in entry.cells] if entry else []
         return [cell for cell in cells if cell is not None]
 
+    def program(self, document: OpenDocument) -> list[OpenDocument]:
+        """What makes one program with ``document``: its notebook's Python cells in order, or itself alone."""
+        if document.notebook is None:
+            return [document]
+        cells = (self.get(uri) for uri in document.notebook.cells)
+        return [cell for cell in cells if cell is not None and cell.language_id == "python"]
+
     # --- views -------------------------------------------------------------------------------------------
 
     def view(self, document: OpenDocument, root: Path) -> View:
@@ -230,16 +237,13 @@ class Documents:
         path = document_path(document.uri, root)
         if document.notebook is None:
             return View(Document(path, document.text, document.version), 0, list(document.holes))
-        return self._notebook_view(document, document.notebook, path)
+        return self._notebook_view(document, path)
 
-    def _notebook_view(self, document: OpenDocument, notebook: Notebook, path: str) -> View:
+    def _notebook_view(self, document: OpenDocument, path: str) -> View:
         parts: list[str] = []
         holes: list[Hole] = []
         base, size = 0, 0
-        for uri in notebook.cells:
-            cell = self.get(uri)
-            if cell is None or cell.language_id != "python":
-                continue
+        for cell in self.program(document):
             if cell is document:
                 base = size
             holes.extend(moved(hole, size) for hole in cell.holes)

@@ -240,15 +240,16 @@ class Jobs:
 
 
 async def _ended(job: Job, seconds: float, *, patient: bool = False) -> bool:
-    """Whether ``job`` ends within ``seconds``, for the patient counted from when the model is there."""
-    done, _ = await asyncio.wait({job.task}, timeout=seconds)
-    waited = False
-    while not done and patient and job.engine.status in LOADING and not job.stop.is_set():
-        waited = True
-        done, _ = await asyncio.wait({job.task}, timeout=LOADING_INTERVAL)
-    if waited and not done and not job.stop.is_set():
-        done, _ = await asyncio.wait({job.task}, timeout=seconds)
-    return bool(done)
+    """Whether ``job`` ends within ``seconds``; for the patient, without the time in which the model loads."""
+    left = seconds
+    while left > 0:
+        step = min(left, LOADING_INTERVAL) if patient else left
+        done, _ = await asyncio.wait({job.task}, timeout=step)
+        if done:
+            return True
+        if not (patient and job.engine.status in LOADING and not job.stop.is_set()):
+            left -= step
+    return job.task.done()
 
 
 def _result(task: asyncio.Task[FillReport]) -> FillReport:

@@ -72,18 +72,25 @@ def range_json(range_: types.Range) -> dict[str, Any]:
 async def step(
     ls: AstralServer, document: OpenDocument, offset: int, way: int, *, show: bool
 ) -> dict[str, Any] | None:
-    """The hole after (``way`` 1) or before (-1) ``offset``, round the end; None without holes."""
-    every = list(document.holes)
+    """The hole after (``way`` 1) or before (-1) ``offset``, round the end; None without holes.
+
+    In a notebook the way goes through all cells.
+    """
+    cells = ls.documents.program(document)
+    here = cells.index(document)
+    every = [(number, cell, hole) for number, cell in enumerate(cells) for hole in cell.holes]
     if not every:
         return None
     if way > 0:
-        hole = next((h for h in every if h.start > offset), every[0])
+        ahead = (item for item in every if (item[0], item[2].start) > (here, offset))
+        _, cell, hole = next(ahead, every[0])
     else:
-        hole = next((h for h in reversed(every) if h.end < offset), every[-1])
-    range_ = document.buffer.range(hole.start, hole.end)
+        behind = (item for item in reversed(every) if (item[0], item[2].end) < (here, offset))
+        _, cell, hole = next(behind, every[-1])
+    range_ = cell.buffer.range(hole.start, hole.end)
     if show and ls.client.show_document:
         request = ls.window_show_document_async(
-            types.ShowDocumentParams(uri=document.uri, take_focus=True, selection=range_)
+            types.ShowDocumentParams(uri=cell.uri, take_focus=True, selection=range_)
         )
         await asyncio.wait({asyncio.ensure_future(request)}, timeout=SHOW_SECONDS)
-    return {"uri": document.uri, "range": range_json(range_), "id": hole.id}
+    return {"uri": cell.uri, "range": range_json(range_), "id": hole.id}

@@ -276,8 +276,13 @@ class AstralServer(LanguageServer):
                     document.notebook = notebook
             for closed in structure.did_close or ():
                 self.on_close(closed.uri)
+        changed = {text.document.uri for text in cells.text_content or ()}
         for text in cells.text_content or ():
             self.on_change(text.document, text.changes)
+        for uri in notebook.cells:  # they are one program: what was judged in it holds no longer
+            if uri not in changed and (cell := self.documents.get(uri)) is not None:
+                self.known(cell).outdate()
+                self.background.touched(cell)
 
     def on_notebook_close(self, params: types.DidCloseNotebookDocumentParams) -> None:
         """notebookDocument/didClose."""

@@ -54,11 +54,13 @@ class Params(Protocol):
 class WorkerFailure(Exception):
     """A call did not succeed; ``message`` is one sentence for people."""
 
-    def __init__(self, kind: FailureKind, message: str, trace: str = "") -> None:
+    def __init__(self, kind: FailureKind, message: str, trace: str = "", *, died: bool = False) -> None:
+        """``died``: the worker ended by itself, so that a fresh one may do better."""
         super().__init__(message)
         self.kind = kind
         self.message = message
         self.trace = trace
+        self.died = died
 
 
 class _Pending(msgspec.Struct, frozen=True):
@@ -261,7 +263,7 @@ class WorkerProcess:
         if self._process is process:
             if not self._stopping:
                 self._deaths.append(time.monotonic())
-            self._fail_pending(f"stopped (exit code {code}{self._last_words()})")
+            self._fail_pending(f"stopped ({_ending(code)}{self._last_words()})", died=not self._stopping)
 
     def _last_words(self) -> str:
         return f": {self._stderr[-1][:300]}" if self._stderr else ""
@@ -288,10 +290,11 @@ class WorkerProcess:
                     self._stderr.append(line.rstrip()[:2000])
                     log.debug("%s: %s", self.name, line.rstrip())
 
-    def _fail_pending(self, why: str) -> None:
+    def _fail_pending(self, why: str, *, died: bool = False) -> None:
+        message = f"the {self.name} worker {why}"
         for pending in list(self._pending.values()):
             if not pending.future.done():
-                pending.future.set_exception(WorkerFailure("unavailable", f"the {self.name} worker {why}"))
+                pending.future.set_exception(WorkerFailure("unavailable", message, died=died))
 
     def _send(self, message: Message) -> None:
         process = self._process
@@ -318,3 +321,10 @@ class WorkerProcess:
                 os.killpg(process.pid, number)
             else:
                 process.send_signal(number)
+
+
+def _ending(code: int) -> str:
+    """How a process ended, in words."""
+    if os.name == "posix" and code == -signal.SIGKILL:
+        return "killed from outside: often the system, for lack of memory"
+    return f"exit code {code}"

@@ -41,6 +41,9 @@ class Scripted:
         self.tests, self.confirmed = tests or {}, confirmed or {}
         self.delay, self.start_failure = delay, start_failure
         self.adapter = adapter
+        self.deaths = 0
+        """How many times more the model's worker dies instead of going on, after its first candidate."""
+        self.starts = 0
         self.deaf = False
         """The model does not look whether it is to stop."""
         self.sent: list[Candidate] = []
@@ -50,6 +53,7 @@ class Scripted:
     async def start_model(self, on_progress: OnProgress | None = None) -> ModelInfo:
         if self.start_failure is not None:
             raise self.start_failure
+        self.starts += 1
         return ModelInfo("scripted", "0" * 64, self.adapter, "cpu", "float32", 0.0)
 
     async def environment(self, document: Document, hole: Hole, holes: list[Hole]) -> Environment:
@@ -93,6 +97,9 @@ class Scripted:
                 break
             sent.append(Candidate(text, score))
             on_candidate(sent[-1])
+            if self.deaths:
+                self.deaths -= 1
+                raise WorkerFailure("unavailable", "the model worker stopped (exit code 1)", died=True)
         return Proposed(sent, len(sent), 1.0, "cancelled" if stop.is_set() else "done")
 
     def finish(self, document: Document, hole: Hole, candidate: str, holes: list[Hole]) -> str:

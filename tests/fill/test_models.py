@@ -139,6 +139,20 @@ async def test_a_stop_before_the_first_draw_still_gives_what_there_is(models: Mo
     assert (await asyncio.wait_for(_draw(worker, stop=stop), 1.0)).evaluations == 1
 
 
+async def test_who_waits_for_a_turn_is_told_that_the_model_died_and_does_not_load_it(models: Models) -> None:
+    worker = models.borrow(ModelSettings())
+    process = worker.process = Process(seconds=0.2)  # type: ignore[assignment]
+    await worker.load()
+    first, second = _draw(worker), _draw(worker)
+    await asyncio.sleep(0.05)
+    process.running = False
+    await first
+    with pytest.raises(WorkerFailure, match="stopped while another fill had it") as caught:
+        await second
+    assert caught.value.died
+    assert len(process.budgets) == 1
+
+
 async def test_only_an_unused_worker_is_unloaded(models: Models) -> None:
     worker = models.borrow(ModelSettings(idle_unload_minutes=0.0005))
     process = worker.process = Process(seconds=0.2)  # type: ignore[assignment]

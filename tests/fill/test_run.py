@@ -145,6 +145,37 @@ async def test_no_weights_is_an_explained_nothing() -> None:
     assert report.message == sentence
 
 
+async def test_a_model_that_dies_once_is_started_afresh_and_asked_again() -> None:
+    services = Scripted([("len(xs)", -0.1), ("sum(xs)", -0.2)], tests={"len(xs)": failed("1 test")})
+    services.deaths = 1
+    report = await fill(services)
+    assert texts(report) == ["sum(xs)", "len(xs)"]
+    assert services.starts == 2
+    assert not report.message
+
+
+async def test_a_model_that_dies_twice_is_told_and_what_it_drew_is_kept() -> None:
+    services = Scripted([("len(xs)", -0.1), ("sum(xs)", -0.2)], tests={"len(xs)": failed("1 test")})
+    services.deaths = 2
+    report = await fill(services)
+    assert texts(report) == ["len(xs)"]
+    assert services.starts == 2
+    assert "the model stopped twice during this fill" in report.message
+    assert "exit code 1" in report.message
+
+
+async def test_a_model_that_hangs_is_not_asked_again() -> None:
+    services = Scripted([("sum(xs)", -0.1)])
+
+    async def hung(*_: object) -> Any:
+        raise WorkerFailure("unavailable", "the model worker did not answer in 6 s and was stopped")
+
+    services.propose = hung  # type: ignore[method-assign]
+    report = await fill(services)
+    assert services.starts == 1
+    assert "did not answer" in report.message
+
+
 async def test_without_an_adapter_the_base_draws_and_the_report_says_so() -> None:
     report = await fill(Scripted([("sum(xs)", -0.1)], adapter=""), engine="hybrid")
     assert report.engine == "ar"

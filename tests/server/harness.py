@@ -227,11 +227,12 @@ async def editor(
     command: list[str] | None = None,
     process: bool = False,
     environment: dict[str, str] | None = None,
+    address: tuple[str, int] | None = None,
 ) -> AsyncIterator[Editor]:
     """An initialised session, shut down at the end, which must succeed.
 
     The server runs in this event loop behind a socket, which starts at once, unless ``process`` asks for a
-    real server process on stdio, or ``command`` for a particular one.
+    real server process on stdio, or ``command`` for a particular one, or ``address`` names one that runs.
     """
     log = root.parent / f"{root.name}-engine.log"
     play = {"log": str(log), **(script or {})}
@@ -240,7 +241,9 @@ async def editor(
         client.set_configuration(settings, section="astral-lsp")
     session = Editor(client, root, log)
     listener = None
-    if process or command:
+    if address is not None:
+        await client.start_tcp(*address)
+    elif process or command:
         variables = {
             **os.environ,
             **(environment or {}),
@@ -264,7 +267,11 @@ async def editor(
     try:
         yield session
     finally:
-        running = listener is not None or (client._server is not None and client._server.returncode is None)
+        running = (
+            listener is not None
+            or address is not None
+            or (client._server is not None and client._server.returncode is None)
+        )
         if client.error is None and running and not session.gone:
             await asyncio.wait_for(client.shutdown_session(), 10)
         await client.stop()

@@ -169,25 +169,9 @@ async def test_an_untitled_buffer_is_filled(tmp_path: Path) -> None:
 
 async def test_a_notebooks_cells_are_one_program_and_edits_go_to_the_cell(tmp_path: Path) -> None:
     cells = ["%matplotlib inline\nimport os\n", "# Title", "size = 3", "area = size * ...\n"]
-    languages = ["python", "markdown", "python", "python"]
-    uris = [f"vscode-notebook-cell:{tmp_path}/book.ipynb#W{n}" for n in range(4)]
-    async with editor(tmp_path, extra={"notebookDocument": {"synchronization": {}}}) as session:
+    async with editor(tmp_path, extra=NOTEBOOKS) as session:
         assert session.init.capabilities.notebook_document_sync is not None
-        kinds = [
-            types.NotebookCellKind.Code if name == "python" else types.NotebookCellKind.Markup
-            for name in languages
-        ]
-        book = types.NotebookDocument(
-            uri=f"file://{tmp_path}/book.ipynb",
-            notebook_type="jupyter-notebook",
-            version=1,
-            cells=[types.NotebookCell(kind, uri) for kind, uri in zip(kinds, uris, strict=True)],
-        )
-        items = [
-            types.TextDocumentItem(uri, language, 1, text)
-            for uri, language, text in zip(uris, languages, cells, strict=True)
-        ]
-        session.client.notebook_document_did_open(types.DidOpenNotebookDocumentParams(book, items))
+        book, uris = _open_book(session, cells, ["python", "markdown", "python", "python"])
         (action,) = await session.actions(uris[3], at(0, 14))
         resolved = await session.client.code_action_resolve_async(action)
         assert apply_edit(cells[3], resolved.edit) == "area = size * first_1\n"
@@ -195,7 +179,10 @@ async def test_a_notebooks_cells_are_one_program_and_edits_go_to_the_cell(tmp_pa
         assert change.text_document.uri == uris[3]
         (entry,) = session.log("fill")
         assert entry["text"] == "#matplotlib inline\nimport os\nsize = 3\narea = size * ...\n"
+        assert (await session.titles(uris[3], at(0, 14)))[0].endswith("types ✓ · tests ✓ 3")
         _change_cell(session, book, uris[2], "size = 30")
+        title = (await session.titles(uris[3], at(0, 14)))[0]
+        assert title.endswith("(checked before later edits)"), "another cell is part of the program"
         where = {"uri": uris[3], "position": {"line": 0, "character": 15}}
         await session.command("astral.fillHole", **where, again=True, apply=False)
         assert "size = 30\n" in session.log("fill")[-1]["text"]
@@ -205,6 +192,58 @@ async def test_a_notebooks_cells_are_one_program_and_edits_go_to_the_cell(tmp_pa
             )
         )
         assert await session.actions(uris[3], at(0, 14)) == []
+
+
+async def test_the_way_from_hole_to_hole_goes_through_all_cells(tmp_path: Path) -> None:
+    cells = ["a: int = ...\nb = ...\n", "# ...", "size = 3\n", "area = size * ...\n"]
+    async with editor(tmp_path, extra=NOTEBOOKS) as session:
+        _, uris = _open_book(session, cells, ["python", "markdown", "python", "python"])
+        listed = await session.command("astral.listHoles", uri=uris[2])
+        assert [uris.index(hole["uri"]) for hole in listed] == [0, 0, 3]
+        assert await session.titles(uris[0], at(1, 5), only=["refactor.rewrite.fillHoles"]) == [
+            "Fill all 2 holes of this cell"
+        ]
+
+        async def step(command: str, cell: int, line: int, character: int) -> tuple[int, int]:
+            where = {"line": line, "character": character}
+            found: Any = await session.command(command, uri=uris[cell], position=where)
+            return uris.index(found["uri"]), found["range"]["start"]["line"]
+
+        forward, back = "astral.nextHole", "astral.previousHole"
+        assert await step(forward, 0, 0, 9) == (0, 1)
+        assert await step(forward, 0, 1, 4) == (3, 0)
+        assert await step(forward, 2, 0, 0) == (3, 0)
+        assert await step(forward, 3, 0, 14) == (0, 0)
+        assert await step(back, 3, 0, 14) == (0, 1)
+        assert await step(back, 2, 0, 0) == (0, 1)
+        assert await step(back, 0, 0, 0) == (3, 0)
+        assert uris.index(session.client.shown_documents[1].uri) == 3
+
+
+NOTEBOOKS = {"notebookDocument": {"synchronization": {}}}
+
+
+def _open_book(
+    session: Editor, cells: list[str], languages: list[str]
+) -> tuple[types.NotebookDocument, list[str]]:
+    path = session.root / "book.ipynb"
+    uris = [f"vscode-notebook-cell:{path}#W{number}" for number in range(len(cells))]
+    kinds = [
+        types.NotebookCellKind.Code if name == "python" else types.NotebookCellKind.Markup
+        for name in languages
+    ]
+    book = types.NotebookDocument(
+        uri=f"file://{path}",
+        notebook_type="jupyter-notebook",
+        version=1,
+        cells=[types.NotebookCell(kind, uri) for kind, uri in zip(kinds, uris, strict=True)],
+    )
+    items = [
+        types.TextDocumentItem(uri, language, 1, text)
+        for uri, language, text in zip(uris, languages, cells, strict=True)
+    ]
+    session.client.notebook_document_did_open(types.DidOpenNotebookDocumentParams(book, items))
+    return book, uris
 
 
 def _change_cell(session: Editor, book: types.NotebookDocument, uri: str, text: str) -> None:

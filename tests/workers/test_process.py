@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -84,14 +86,29 @@ async def test_death_fails_the_call_and_the_next_call_restarts(echo: WorkerProce
     with pytest.raises(WorkerFailure, match=r"exit code 3: last words") as caught:
         await echo.call(ask("die"))
     assert caught.value.kind == "unavailable"
+    assert caught.value.died
     assert (await echo.call(ask("again"))).verdicts[0].status == "passed"
     assert echo.generation == 2
 
 
+@pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
+async def test_one_that_is_killed_from_outside_is_said_to_be(echo: WorkerProcess) -> None:
+    slow = asyncio.ensure_future(echo.call(ask("slow")))
+    await asyncio.sleep(0.3)
+    assert echo.pid is not None
+    os.kill(echo.pid, signal.SIGKILL)
+    with pytest.raises(
+        WorkerFailure, match="killed from outside: often the system, for lack of memory"
+    ) as caught:
+        await slow
+    assert caught.value.died
+
+
 async def test_a_hung_worker_is_killed_at_the_timeout() -> None:
     echo = WorkerProcess([sys.executable, ECHO], name="echo", codec="json", grace=0.2)
-    with pytest.raises(WorkerFailure, match=r"did not answer in 0\.2 s"):
+    with pytest.raises(WorkerFailure, match=r"did not answer in 0\.2 s") as caught:
         await echo.call(ask("hang"), timeout=0.2)
+    assert not caught.value.died, "a fresh one would hang too"
     assert (await echo.call(ask("again"))).verdicts[0].detail == "again"
     await echo.close()
 
