@@ -49,6 +49,9 @@ def role_of(piece: str) -> int:
     return OPERATOR
 
 
+PURE = ("uniform", "ast_token", "ast_span")
+
+
 @dataclass(frozen=True)
 class Mixture:
     """Shares of the four corruptions (they sum to 1), and the lowest rate."""
@@ -60,6 +63,15 @@ class Mixture:
     lowest_rate: float = 0.2
     forced: float = 0.8
     """How often the tokens that healing moved into the canvas are given, as they are when serving."""
+
+    @classmethod
+    def named(cls, name: str) -> Mixture:
+        """``mixture`` as released, or one of `PURE` alone (the ablations). Raises ValueError."""
+        if name == "mixture":
+            return cls()
+        if name not in PURE:
+            raise ValueError(f"no corruption {name!r}: mixture, {', '.join(PURE)}")
+        return cls(**{other: float(other == name) for other in ("left_to_right", *PURE)})
 
 
 def stratified_rates(count: int, lowest: float, generator: torch.Generator) -> Tensor:

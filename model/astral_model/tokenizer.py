@@ -46,6 +46,8 @@ class Tokenizer:
         self.fim_middle = self._id("<|fim_middle|>")
         self.end = self._id("<|endoftext|>")
         self.mask = self._id("<|fim_pad|>")
+        self.expand = self.mask
+        """Predicted where a mask stands for more than one token: the mask's own id, which no text holds."""
 
     @classmethod
     def load(cls, path: str | Path) -> Tokenizer:

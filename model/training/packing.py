@@ -7,7 +7,9 @@ several views of one hole stand side by side in a row, told apart by who sees wh
 - *lookahead* queries over the causal view: a mask some places behind a prefix, seeing that prefix only. It is
   the left-to-right corruption of the path, without computing its prefixes again, and what parallel decoding
   drafts with;
-- *noised* views: the anchor, what a corruption left revealed (seen in both directions), and the masks.
+- *noised* views: the anchor, what a corruption left revealed (seen in both directions), and the masks. A
+  noised view whose end is given may be *elastic* (`training.elastic`): its gaps have too few or too many
+  masks.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from astral_model.corruption import Mixture, corrupt, nearness
 from torch import Tensor
 
 from training.dataset import Example
+from training.elastic import Slot, stretch
 
 CAUSAL, LOOKAHEAD, NOISED, UNSCORED = range(4)
 """What a position's loss belongs to."""
@@ -37,6 +40,8 @@ class Views:
     """Noised views of answers of up to 12, up to 32, and more tokens."""
     known_length: float = 0.25
     """Share of noised views whose end is given."""
+    elastic: float = 0.0
+    """Share of noised views whose end is given and whose gaps may have the wrong size."""
     tail_queries: int = 2
     """Masks behind the end in a noised view; there, too, the answer is the end token."""
     tail_reach: int = 12
@@ -57,6 +62,7 @@ class Row:
     target: Tensor  # (T,)
     weight: Tensor  # (T,): 0 earns no loss
     part: Tensor  # (T,): CAUSAL, LOOKAHEAD, NOISED or UNSCORED
+    source: Tensor  # (T,): index of the answer token asked for (the end's is the answer's length), -1 none
 
 
 @dataclass
@@ -66,17 +72,27 @@ class _View:
     positions: list[int]
     target: list[int]
     weight: list[float]
+    source: list[int]
 
 
 def pack(
-    example: Example, anchor: int, end: int, views: Views, mixture: Mixture, generator: torch.Generator
+    example: Example,
+    anchor: int,
+    end: int,
+    views: Views,
+    mixture: Mixture,
+    generator: torch.Generator,
+    expand: int = -1,
 ) -> Row:
-    """The packed row of ``example``; all its chance comes from ``generator``."""
+    """The packed row of ``example``; all its chance comes from ``generator``. ``expand``: id of EXPAND, asked
+    for in elastic views only."""
     answer = [int(t) for t in example.answer]
     n = len(answer)
     targets = [*answer, end]
     weights = [float(p >= example.forced) for p in range(n)] + [views.end_weight]
-    causal = _View([anchor, *answer], [False] * (n + 1), list(range(n + 1)), targets, weights)
+    causal = _View(
+        [anchor, *answer], [False] * (n + 1), list(range(n + 1)), targets, weights, list(range(n + 1))
+    )
     splits = _lookahead(n, example.forced, views, generator)
     ahead = _View(
         [end] * len(splits),
@@ -84,8 +100,9 @@ def pack(
         [i + d for i, d in splits],
         [targets[i + d] for i, d in splits],
         [views.reach_decay ** (d - 1) for _, d in splits],
+        [i + d for i, d in splits],
     )
-    noised = _noised(example, targets, anchor, end, views, mixture, generator)
+    noised = _noised(example, targets, anchor, end, views, mixture, generator, expand)
     parts = [(CAUSAL, causal), (LOOKAHEAD, ahead), *((NOISED, view) for view in noised)]
     size = sum(len(view.tokens) for _, view in parts)
     sees = torch.eye(size, dtype=torch.bool)
@@ -112,6 +129,7 @@ def _row(parts: list[tuple[int, _View]], sees: Tensor) -> Row:
         torch.tensor([t for _, view in parts for t in view.target]),
         weight,
         part,
+        torch.tensor([i for _, view in parts for i in view.source]),
     )
 
 
@@ -134,20 +152,26 @@ def _noised(
     views: Views,
     mixture: Mixture,
     generator: torch.Generator,
+    expand: int,
 ) -> list[_View]:
     n = len(targets) - 1
     short, middle, long = views.noisings
     count = short if n <= 12 else middle if n <= 32 else long
-    known = bool(torch.rand(1, generator=generator) < views.known_length)
+    known = bool(torch.rand(1, generator=generator) < max(views.known_length, views.elastic))
     spans = [(int(a), int(b)) for a, b in example.spans]
     roles = torch.from_numpy(example.roles)
     masks = corrupt(n, known, roles, spans, count, mixture, generator, example.forced)  # (K, n + 1)
-    weight = nearness(masks)
-    weight[:, n] *= views.end_weight
     found = []
     for k in range(count):
+        slots = [Slot(t, m, i) for i, (t, m) in enumerate(zip(targets, masks[k].tolist(), strict=True))]
+        if known and views.elastic:
+            slots = stretch(slots, end, expand, example.forced, generator)
+        weight = nearness(torch.tensor([[slot.masked for slot in slots]]))[0]
+        weight *= torch.tensor([slot.weight for slot in slots])
+        if not known:
+            weight[n] *= views.end_weight
         tail = {} if known else _tail(n, views, generator)
-        found.append(_view(masks[k].tolist(), weight[k].tolist(), targets, tail, anchor, end, views))
+        found.append(_view(slots, weight.tolist(), tail, anchor, end, views))
     return found
 
 
@@ -161,9 +185,8 @@ def _tail(n: int, views: Views, generator: torch.Generator) -> dict[int, bool]:
 
 
 def _view(
-    masks: list[bool],
+    slots: list[Slot],
     weight: list[float],
-    targets: list[int],
     tail: dict[int, bool],
     anchor: int,
     end: int,
@@ -171,20 +194,17 @@ def _view(
 ) -> _View:
     """Anchor, revealed positions, and a query for each masked one. The output at a position predicts the next
     (the base's shift): a masked position behind a revealed one is asked of that one."""
-    hidden = {p: w for p, (m, w) in enumerate(zip(masks, weight, strict=True)) if m}
+    hidden = {p: w for p, (slot, w) in enumerate(zip(slots, weight, strict=True)) if slot.masked}
     hidden |= {p: views.tail_weight for p, shown in tail.items() if not shown}
-    revealed = {p: targets[p] for p, m in enumerate(masks) if not m}
+    revealed = {p: slot.target for p, slot in enumerate(slots) if not slot.masked}
     revealed |= {p: end for p, shown in tail.items() if shown}
-
-    def asked(p: int) -> tuple[int, float]:
-        return (targets[p] if p < len(targets) else end), hidden.get(p, 0.0)
-
-    view = _View([anchor], [False], [0], [asked(0)[0]], [asked(0)[1]])
-    for p in sorted({*revealed, *(q - 1 for q in hidden if q > 0)}):
-        view.tokens.append(revealed.get(p, end))
-        view.masked.append(p not in revealed)
+    view = _View([], [], [], [], [], [])
+    for p in sorted({-1, *revealed, *(q - 1 for q in hidden)}):
+        view.tokens.append(anchor if p < 0 else revealed.get(p, end))
+        view.masked.append(p >= 0 and p not in revealed)
         view.positions.append(p + 1)
-        target, chance = asked(p + 1)
-        view.target.append(target)
-        view.weight.append(chance)
+        asked = slots[p + 1] if p + 1 < len(slots) else Slot(end, True, -1)
+        view.target.append(asked.target)
+        view.weight.append(hidden.get(p + 1, 0.0))
+        view.source.append(asked.source)
     return view

@@ -32,7 +32,7 @@ from astral_model.denoiser import Denoiser
 from torch import Tensor
 
 from training.dataset import Dataset, Example, plan
-from training.packing import UNSCORED, Views, pack
+from training.packing import CAUSAL, UNSCORED, Views, pack
 
 PART_WEIGHTS = (1.0, 0.4, 0.6)
 """What the mean losses of the causal view, the lookahead queries and the noised views count."""
@@ -53,6 +53,22 @@ class Settings:
     """Batches a step."""
     longest_context: int = 260
     average: float = 0.99
+    corruption: str = "mixture"
+    """See `Mixture.named`."""
+    elastic: float = 0.0
+    """See `Views.elastic`."""
+    alignment: float = 0.0
+    """Weight of 1 - cos between the last hidden states of masked queries and those of the frozen base where
+    it predicts the same token from everything before it (after REPR-ALIGN, arXiv 2605.06885)."""
+
+
+@dataclass(frozen=True)
+class Ids:
+    """The special ids that a packed row holds."""
+
+    anchor: int
+    end: int
+    expand: int = -1
 
 
 class Model:
@@ -72,11 +88,12 @@ class Model:
         self.denoiser = Denoiser(self.backbone, self.adapter)
         seen = frequency > 1
         seen[tokenizer.end] = True
+        seen[tokenizer.expand] |= settings.elastic > 0
         self.shortlist = shortlist = torch.from_numpy(np.flatnonzero(seen))
         self.output = self.backbone.output.rows(shortlist)  # (shortlist, D): a fifth of the vocabulary
         self.place = torch.full((self.backbone.shape.vocab,), -100)
         self.place[shortlist] = torch.arange(len(shortlist))
-        self.anchor, self.end = tokenizer.fim_middle, tokenizer.end
+        self.ids = Ids(tokenizer.fim_middle, tokenizer.end, tokenizer.expand)
 
 
 @dataclass
@@ -92,11 +109,15 @@ class Packed:
     target: Tensor  # (M, T)
     weight: Tensor  # (M, T)
     part: Tensor  # (M, T)
+    source: Tensor  # (M, T)
 
 
-def collate(examples: list[Example], anchor: int, end: int, generator: torch.Generator) -> Packed:
+def collate(
+    examples: list[Example], ids: Ids, mixture: Mixture, views: Views, generator: torch.Generator
+) -> Packed:
     """Draw the views of every hole (see `training.packing`) and put them side by side."""
-    rows = [pack(e, anchor, end, Views(), Mixture(), generator) for e in examples]
+    end = ids.end
+    rows = [pack(e, ids.anchor, end, views, mixture, generator, ids.expand) for e in examples]
     m, size, longest = len(rows), max(len(r.tokens) for r in rows), max(len(e.context) for e in examples)
     out = Packed(
         torch.full((m, longest), end),
@@ -108,19 +129,20 @@ def collate(examples: list[Example], anchor: int, end: int, generator: torch.Gen
         torch.full((m, size), end),
         torch.zeros(m, size),
         torch.full((m, size), UNSCORED),
+        torch.full((m, size), -1),
     )
     for i, (example, row) in enumerate(zip(examples, rows, strict=True)):
         context, t = torch.from_numpy(example.context.astype(np.int64)), len(row.tokens)
         out.contexts[i, : len(context)], out.context_mask[i, : len(context)] = context, True
         out.sees[i, :t, :t] = row.sees
-        for name in ("tokens", "masked", "positions", "target", "weight", "part"):
+        for name in ("tokens", "masked", "positions", "target", "weight", "part", "source"):
             getattr(out, name)[i, :t] = getattr(row, name)
     return out
 
 
-def loss_of(model: Model, packed: Packed) -> tuple[Tensor, Tensor]:
-    """Weighted sum of the parts' mean losses, and for each part how many positions it ran over and their
-    summed plain loss: (6,)."""
+def loss_of(model: Model, packed: Packed, alignment: float = 0.0) -> tuple[Tensor, Tensor]:
+    """Weighted sum of the parts' mean losses (and of `misalignment`), and for each part how many positions it
+    ran over and their summed plain loss: (6,)."""
     with torch.no_grad():
         _, cache = model.backbone.forward(packed.contexts)
     hidden = model.denoiser.rows(
@@ -144,7 +166,26 @@ def loss_of(model: Model, packed: Packed) -> tuple[Tensor, Tensor]:
             total = total + share * (losses[rows] * weight[rows]).sum() / weight[rows].sum()
             plain = losses.detach()[rows & (weight > 0.1)]
             report[2 * kind], report[2 * kind + 1] = len(plain), plain.sum()
+    if alignment:
+        total = total + alignment * misalignment(model, packed, hidden, cache)
     return total, report
+
+
+def misalignment(model: Model, packed: Packed, hidden: Tensor, context: Cache) -> Tensor:
+    """Mean 1 - cos between ``hidden`` (M, T, D) at masked queries and the hidden states of the base alone on
+    the left-to-right path, where it predicts the same answer token."""
+    width = 1 + int(packed.source.max())  # the causal view stands first: anchor and answer
+    with torch.no_grad():
+        teacher, _ = model.backbone.forward(
+            packed.tokens[:, :width],
+            context=Cache(context.keys, context.values),
+            start=packed.context_mask.sum(1),
+            context_mask=packed.context_mask,
+        )  # (M, width, D)
+    asked = (packed.part != CAUSAL) & (packed.weight > 0) & (packed.source >= 0)
+    row, place = asked.nonzero(as_tuple=True)
+    goal = teacher[row, packed.source[row, place]].float()
+    return (1 - F.cosine_similarity(hidden[row, place].float(), goal, dim=-1)).mean()
 
 
 class Batches:
@@ -179,6 +220,8 @@ class Run:
             rank,
             world,
         )
+        self.mixture = Mixture.named(settings.corruption)
+        self.views = Views(elastic=settings.elastic)
         self.parameters = [*model.adapter.factors.values(), model.adapter.mask_embedding]
         self.optimizer = torch.optim.AdamW(
             self.parameters, settings.learning_rate, betas=(0.9, 0.98), weight_decay=0.0, fused=True
@@ -227,9 +270,9 @@ class Run:
             number = self.step * total + ticket
             generator = torch.Generator().manual_seed(self.settings.seed * 1_000_003 + number)
             examples = [dataset[i] for i in batches[number]]
-            packed = collate(examples, self.model.anchor, self.model.end, generator)
+            packed = collate(examples, self.model.ids, self.mixture, self.views, generator)
             self.model.adapter.prepare(self.model.backbone.dtype)
-            loss, found = loss_of(self.model, packed)
+            loss, found = loss_of(self.model, packed, self.settings.alignment)
             (loss / total).backward()  # type: ignore[no-untyped-call]
             report += found
         grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in self.parameters]

@@ -8,14 +8,16 @@ import pytest
 import torch
 import torch.distributed as dist
 from astral_model.adapter import Adapter
+from astral_model.corruption import Mixture
 from astral_model.denoiser import Denoiser
 from training.dataset import Dataset
-from training.packing import CAUSAL, LOOKAHEAD, NOISED, UNSCORED
-from training.train import Batches, Model, Packed, Run, Settings, collate, loss_of
+from training.packing import CAUSAL, LOOKAHEAD, NOISED, UNSCORED, Views
+from training.train import Batches, Ids, Model, Packed, Run, Settings, collate, loss_of, misalignment
 
 from tests.model.test_training_data import dataset  # noqa: F401
 from tests.model.tiny import tiny_backbone
 
+ORDINARY = Views()
 SETTINGS = Settings(rank=4, holes=2, batches=2, longest_context=100000, learning_rate=5e-3)
 
 
@@ -37,7 +39,8 @@ def model() -> Model:
     made.shortlist = torch.arange(made.backbone.shape.vocab)
     made.output = made.backbone.output
     made.place = torch.arange(made.backbone.shape.vocab)
-    made.anchor, made.end = made.backbone.tokenizer.fim_middle, made.backbone.tokenizer.end
+    tokenizer = made.backbone.tokenizer
+    made.ids = Ids(tokenizer.fim_middle, tokenizer.end, tokenizer.expand)
     return made
 
 
@@ -71,11 +74,11 @@ def test_a_resumed_run_is_the_same_run(dataset: Dataset, tmp_path: Path) -> None
         assert torch.allclose(a, b, atol=1e-6)
 
 
-def packed_of(data: Dataset, made: Model, holes: int = 2) -> Packed:
+def packed_of(data: Dataset, made: Model, holes: int = 2, views: Views = ORDINARY) -> Packed:
     batches = Batches(data, SETTINGS)
     batch = next(b for b in (batches[i] for i in range(50)) if len(b) == holes)
     generator = torch.Generator().manual_seed(0)
-    return collate([data[i] for i in batch], made.anchor, made.end, generator)
+    return collate([data[i] for i in batch], made.ids, Mixture(), views, generator)
 
 
 def test_losses_run_over_every_part_and_are_counted(dataset: Dataset) -> None:  # noqa: F811
@@ -128,3 +131,37 @@ def test_views_side_by_side_are_the_views_alone(dataset: Dataset) -> None:  # no
             )
             place = needed.tolist().index(at)
             assert torch.allclose(one[0, place], whole[0, at], atol=1e-4)
+
+
+def test_an_adapter_of_zero_is_aligned_where_queries_are_the_base(dataset: Dataset) -> None:  # noqa: F811
+    """On the causal view the untrained adapter is the base, so its states agree; masked queries' do not."""
+    made = model()
+    made.adapter.prepare(made.backbone.dtype)
+    packed = packed_of(dataset, made)
+    with torch.no_grad():
+        _, context = made.backbone.forward(packed.contexts)
+        hidden = made.denoiser.rows(
+            packed.tokens,
+            packed.masked,
+            packed.sees,
+            context,
+            positions=packed.positions,
+            start=packed.context_mask.sum(1),
+            context_mask=packed.context_mask,
+        )
+        apart = misalignment(made, packed, hidden, context)
+        packed.part = torch.where(packed.part == CAUSAL, NOISED, UNSCORED)
+        packed.weight = torch.where(packed.part == NOISED, packed.weight, 0.0)
+        assert float(misalignment(made, packed, hidden, context)) == pytest.approx(0.0, abs=1e-5)
+        assert float(apart) > 0.01
+
+
+def test_elastic_views_ask_for_expand_and_train(dataset: Dataset) -> None:  # noqa: F811
+    made = model()
+    made.adapter.prepare(made.backbone.dtype)
+    packed = packed_of(dataset, made, views=Views(elastic=1.0))
+    asked = packed.target[(packed.weight > 0) & (packed.source < 0)]
+    assert {made.ids.expand, made.ids.end} <= set(asked.tolist())
+    loss, _ = loss_of(made, packed, alignment=1.0)
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert torch.isfinite(loss)
