@@ -203,6 +203,7 @@ async def _one(session: Session, folder: Path, row: Row, options: FillOptions) -
     line = row.prompt.rpartition("\n")[2]
     indent = line[: len(line) - len(line.lstrip())]
     hole = Hole(1, "selection", "selection", "any", at, at, "", indent)
+    await session.model.forget()  # every engine pays for its own context
     began = time.perf_counter()
     report = await fill_hole(session, document, hole, options, holes=[])
     elapsed = (time.perf_counter() - began) * 1e3

@@ -14,7 +14,17 @@ import msgspec
 from astral_lsp.config import ModelSettings
 from astral_lsp.fill.run import OnProgress
 from astral_lsp.workers.process import WorkerFailure, WorkerProcess
-from astral_lsp.workers.protocol import Candidate, Event, Load, ModelInfo, Progress, Propose, Proposed, Repair
+from astral_lsp.workers.protocol import (
+    Candidate,
+    Event,
+    Forget,
+    Load,
+    ModelInfo,
+    Progress,
+    Propose,
+    Proposed,
+    Repair,
+)
 
 GRACE_MS = 3000.0
 """What a model call may take beyond its own budget before its worker counts as hung."""
@@ -86,6 +96,11 @@ class ModelWorker:
             self._calls -= 1
         self._info = (self.process.generation, info)
         return info
+
+    async def forget(self) -> None:
+        """Have the worker let go of its cached contexts; raises WorkerFailure."""
+        if self.loaded is not None:
+            await self.process.call(Forget(), timeout=GRACE_MS / 1e3)
 
     async def draw(
         self,

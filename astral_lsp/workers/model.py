@@ -30,6 +30,8 @@ from astral_lsp.workers.protocol import (
     Event,
     Failure,
     FailureKind,
+    Forget,
+    Forgotten,
     Load,
     Message,
     ModelInfo,
@@ -66,6 +68,10 @@ class Model(Protocol):
 
     def engine(self, name: str) -> Engine:
         """The engine of that name; raises WorkerError when it cannot run (no adapter)."""
+        ...
+
+    def forget(self) -> None:
+        """Let go of cached contexts."""
         ...
 
 
@@ -195,6 +201,10 @@ class Worker:
         if call.method == Repair.method:
             params = msgspec.convert(call.params, Repair)
             return self._propose(call.id, params.propose, params)
+        if call.method == Forget.method:
+            if self._loading is not None and self._loading.model is not None:
+                self._loading.model.forget()
+            return Forgotten()
         raise WorkerError("bad_request", f"the model worker has no method {call.method!r}")
 
     # --- load ---------------------------------------------------------------------------------------------
@@ -372,6 +382,10 @@ class _Loaded:
         if engine is None:
             raise WorkerError("unavailable", f"the engine {name!r} needs an adapter and none is loaded")
         return engine
+
+    def forget(self) -> None:
+        """See `Model`."""
+        self._engines.forget()
 
 
 def main(loader: Loader = load_model) -> None:

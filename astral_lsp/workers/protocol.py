@@ -171,6 +171,18 @@ class Repair(msgspec.Struct):
     """Texts that failed already and must not come back."""
 
 
+class Forgotten(msgspec.Struct):
+    """Nothing to say."""
+
+
+class Forget(msgspec.Struct):
+    """model: let go of the contexts kept for the next call on the same file. What is timed afterwards owes
+    nothing to what ran before."""
+
+    method: ClassVar[str] = "forget"
+    result: ClassVar[type] = Forgotten
+
+
 class Name(msgspec.Struct):
     """One entry of Γ."""
 

@@ -54,6 +54,10 @@ class ArEngine:
         self._special = backbone.tokenizer.special_ids
         self._last: Cache | None = None
 
+    def forget(self) -> None:
+        """Let go of the kept context."""
+        self._last = None
+
     # --- the engine's face --------------------------------------------------------------------------------
 
     def propose(self, request: Request, control: Control) -> list[Draft]:

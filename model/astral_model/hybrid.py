@@ -131,7 +131,7 @@ class Engines:
     def __init__(self, backbone: Backbone, adapter: Adapter | None = None, label: str = "") -> None:
         self.backbone = backbone
         self.adapter = label
-        ar = ArEngine(backbone)
+        self._ar = ar = ArEngine(backbone)
         self._engines: dict[str, Engine] = {"ar": ar}
         if adapter is not None:
             from astral_model.sampler import FlowEngine
@@ -155,6 +155,10 @@ class Engines:
     def get(self, name: str) -> Engine | None:
         """The engine of that name, None when it needs an adapter that is not loaded."""
         return self._engines.get(name)
+
+    def forget(self) -> None:
+        """Let go of the context kept for the next call on the same file; the engines share one."""
+        self._ar.forget()
 
 
 def _adapter_folder(adapter: str) -> Path | None:

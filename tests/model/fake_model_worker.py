@@ -49,6 +49,9 @@ class FakeModel:
             raise WorkerError("unavailable", f"the engine {name!r} needs an adapter and none is loaded")
         return FakeEngine()
 
+    def forget(self) -> None:
+        print("forgotten", file=sys.stderr)
+
 
 def load(params: Load, show: Show, unwanted: Callable[[], bool]) -> FakeModel:
     if params.base == "missing":

@@ -88,3 +88,18 @@ def test_a_named_adapter_must_exist(tmp_path: Path) -> None:
     with pytest.raises(AdapterError, match="There is no adapter in"):
         hybrid._adapter_folder(str(tmp_path))
     assert hybrid._adapter_folder("none") is None
+
+
+def test_what_is_forgotten_is_computed_again() -> None:
+    engines = Engines(tiny_backbone())
+    engine = engines.get("ar")
+    assert isinstance(engine, ArEngine)
+    engine.propose(HOLE, Control())
+    kept = engine.context(HOLE.prefix, HOLE.suffix, Control())
+    assert kept is engine.context(HOLE.prefix, HOLE.suffix, Control())
+    engines.forget()
+    fresh = engine.context(HOLE.prefix, HOLE.suffix, Control())
+    assert fresh is not kept
+    assert fresh is not None
+    assert kept is not None
+    assert fresh.ids == kept.ids

@@ -14,7 +14,17 @@ import pytest
 
 from astral_lsp.holes.model import Span
 from astral_lsp.workers.process import WorkerFailure, WorkerProcess
-from astral_lsp.workers.protocol import CheckTypes, Event, Load, ModelInfo, Propose, Proposed, Repair
+from astral_lsp.workers.protocol import (
+    CheckTypes,
+    Event,
+    Forget,
+    Forgotten,
+    Load,
+    ModelInfo,
+    Propose,
+    Proposed,
+    Repair,
+)
 
 ROOT = Path(__file__).parents[2]
 FAKE = str(Path(__file__).with_name("fake_model_worker.py"))
@@ -68,6 +78,13 @@ async def test_repair_passes_spans_and_rejected_texts(worker: WorkerProcess) -> 
     with pytest.raises(WorkerFailure, match="span 4-99 lies outside") as caught:
         await worker.call(Repair(propose(), "a + old", [Span(4, 99)]))
     assert caught.value.kind == "bad_request"
+
+
+async def test_forget_is_answered_loaded_or_not(worker: WorkerProcess) -> None:
+    assert await worker.call(Forget()) == Forgotten()
+    await worker.call(propose("x"))
+    assert await worker.call(Forget()) == Forgotten()
+    assert (await worker.call(propose("x", candidates=1))).candidates[0].text == "x0"
 
 
 async def test_failures_are_told_apart_and_survived(worker: WorkerProcess) -> None:
