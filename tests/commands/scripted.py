@@ -12,7 +12,17 @@ import pytest
 from astral_lsp.config import ModelSettings
 from astral_lsp.fill import models
 from astral_lsp.workers.process import WorkerFailure
-from astral_lsp.workers.protocol import Candidate, Event, Load, ModelInfo, Propose, Proposed, Repair
+from astral_lsp.workers.protocol import (
+    Candidate,
+    Event,
+    Forget,
+    Forgotten,
+    Load,
+    ModelInfo,
+    Propose,
+    Proposed,
+    Repair,
+)
 
 Draw = Callable[[Propose], list[str]]
 
@@ -38,6 +48,8 @@ class ScriptedModel:
             if self._load_failure is not None:
                 raise self._load_failure
             return ModelInfo("scripted-model", "", "scripted-adapter 0123", "cpu", "float32", 0.0)
+        if isinstance(params, Forget):
+            return Forgotten()
         if isinstance(params, Repair):
             return Proposed([], 0, 0.0)
         drawn = [Candidate(text, -float(n), evaluations=1) for n, text in enumerate(self._draw(params))]
