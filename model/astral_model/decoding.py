@@ -2,16 +2,19 @@
 
 Rows may share contexts (candidates of one hole) or have their own (evaluation in batches). The canvas is
 longer than the answer; the answer ends at the first end token, and everything behind it is end tokens too.
+Or its end is given and its gaps are *elastic*: they grow where the denoiser says EXPAND and shrink where it
+says that the gap ends (DreamOn, arXiv 2602.01326; trained by `training.elastic`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
+from astral_model import elastic
 from astral_model.backbone import Cache
 from astral_model.corruption import role_of
 from astral_model.denoiser import Denoiser
@@ -33,6 +36,7 @@ class Vocabulary:
         self.ids = every[~banned[every]]  # (W,)
         self.rows = denoiser.backbone.output.rows(self.ids)  # (W, D)
         self.end = tokenizer.end
+        self.expand = tokenizer.expand
         self._backbone = denoiser.backbone
         self._banned = banned
         self._known = torch.zeros(size, dtype=torch.bool)
@@ -88,6 +92,8 @@ class Canvas:
     given: list[int]
     """Tokens at the start of each row that are no news: healed ones."""
     evaluations: int = 0
+    resizes: dict[int, int] = field(default_factory=dict)
+    """How often an elastic row has changed its size."""
 
     @classmethod
     def blank(cls, sizes: list[int], end: int, owed: list[bytes]) -> Canvas:
@@ -97,6 +103,40 @@ class Canvas:
         return cls(
             torch.full((n, c), end), inside.clone(), inside.clone(), torch.zeros(n, c), list(owed), [0] * n
         )
+
+    @classmethod
+    def given_end(cls, sizes: list[int], end: int, owed: list[bytes]) -> Canvas:
+        """As `blank`, with the end revealed behind the ``sizes[n]`` masks: gaps of elastic decoding."""
+        canvas = cls.blank([size + 1 for size in sizes], end, owed)
+        canvas.masked[torch.arange(len(sizes)), torch.tensor(sizes)] = False
+        return canvas
+
+    def arrange(self, row: int, sources: list[int]) -> None:
+        """Row ``row`` becomes its columns ``sources``, in order; -1 is a fresh mask."""
+        self.resizes[row] = self.resizes.get(row, 0) + 1
+        n, c = self.ids.shape
+        if len(sources) > c:
+            more = len(sources) - c
+            for name, fill in (("ids", int(self.ids[0, -1])), ("masked", 0), ("visible", 0), ("log_prob", 0)):
+                tensor = getattr(self, name)
+                pad = torch.full((n, more), fill, dtype=tensor.dtype)
+                setattr(self, name, torch.cat([tensor, pad], 1))
+        place = torch.tensor(sources)
+        fresh, size = place < 0, len(sources)
+        for tensor, new, rest in (
+            (self.ids, 0, 0),
+            (self.masked, True, False),
+            (self.visible, True, False),
+            (self.log_prob, 0.0, 0.0),
+        ):
+            moved = tensor[row, place.clamp(min=0)]
+            tensor[row, :size] = moved.masked_fill(fresh, new)
+            tensor[row, size:] = rest
+
+    def news(self, row: int, end: int) -> int:
+        """Revealed tokens beyond the given ones, the end not counted."""
+        shown = self.visible[row] & ~self.masked[row] & (self.ids[row] != end)
+        return int(shown.sum()) - self.given[row]
 
     def length(self, row: int, end: int) -> int | None:
         """Tokens before the first end token, None if there is none yet."""
@@ -119,6 +159,12 @@ class Decoding:
     distinct_starts: bool = True
     """Row b starts with the b-th best first token while that has a fair chance."""
     fair: float = 0.02
+    elastic: bool = False
+    """Gaps between revealed tokens may grow and shrink; the end of every row is given."""
+    start: int = 8
+    """Masks an elastic row starts with."""
+    largest: int = 64
+    """Positions an elastic row may grow to."""
 
 
 @dataclass
@@ -150,6 +196,8 @@ def unmask(
     context n (``start`` and ``context_mask`` as in `Denoiser.hidden`).
     """
     extra = extra if extra is not None else torch.zeros(0, dtype=torch.long)
+    if how.elastic:
+        extra = torch.cat([extra, torch.tensor([vocabulary.expand])])
     columns = vocabulary.all_ids(extra)
     own = context.keys[0].shape[0] > 1
     opened = [False] * len(canvas.ids)
@@ -172,6 +220,8 @@ def unmask(
         where = asked.nonzero()  # (P, 2)
         log_probs = vocabulary.logits(hidden[asked], extra).log_softmax(-1)  # (P, W + X)
         step = _Step(live[where[:, 0]], where[:, 1], log_probs)
+        if how.elastic:
+            elastic.restrict(canvas, step.row, step.column, log_probs, columns, vocabulary, how.largest)
         _commit(canvas, step, columns, vocabulary, how, opened, generator)
 
 
@@ -188,40 +238,60 @@ def _commit(
     live = sorted(set(step.row.tolist()))
     firsts = {row: int(canvas.masked[row].nonzero()[0]) for row in live}
     place = {row: int(((step.row == row) & (step.column == firsts[row])).nonzero()[0]) for row in live}
-    end = columns == vocabulary.end
+    no_text = (columns == vocabulary.end) | (columns == vocabulary.expand)
     for row in live:
-        if firsts[row] <= canvas.given[row]:  # nothing new is there yet: a fill is not empty
-            step.log_probs[place[row], end] = -torch.inf
-    best, pick = step.log_probs.max(-1)  # (P,)
-    n, c = canvas.ids.shape
-    confidence, chance = torch.full((n, c), -1.0), torch.zeros(n, c)
-    token = torch.full((n, c), vocabulary.end)
-    asked = torch.zeros(n, c, dtype=torch.bool)
-    confidence[step.row, step.column] = best.exp()
-    chance[step.row, step.column] = best
-    token[step.row, step.column] = columns[pick]
-    asked[step.row, step.column] = True
-    chosen = choose(how.order, confidence, asked, how.threshold, vocabulary.roles[token]) & asked
+        news = canvas.news(row, vocabulary.end) if how.elastic else firsts[row] - canvas.given[row]
+        if news <= 0:  # nothing new is there yet: a fill is not empty
+            step.log_probs[place[row], columns == vocabulary.end] = -torch.inf
+    wish = _wishes(canvas, step, columns, vocabulary)
+    roles = vocabulary.roles[wish.token]
+    chosen = choose(how.order, wish.confidence, wish.asked, how.threshold, roles) & wish.asked
+    chosen[[row for row in live if canvas.owed[row]]] = False
+    resized = elastic.plan(canvas, wish, chosen, vocabulary, how.largest) if how.elastic else {}
     for row in live:
         first, here = firsts[row], step.log_probs[place[row]]
         if canvas.owed[row]:
-            token[row, first], chance[row, first] = _owed_token(canvas, row, here, columns, vocabulary)
+            wish.token[row, first], wish.chance[row, first] = _owed_token(
+                canvas, row, here, columns, vocabulary
+            )
         else:
+            if how.elastic and (row in resized or bool(no_text[here.argmax()])):
+                continue
+            here = here.masked_fill(no_text, -torch.inf) if how.elastic else here
             column = _vary(row, here, how, opened, generator)
             if column is None:
                 continue
-            token[row, first], chance[row, first] = columns[column], here[column]
+            wish.token[row, first], wish.chance[row, first] = columns[column], here[column]
         # a forced or drawn token goes alone: its neighbours were predicted for another one
         chosen[row] = False
         chosen[row, first] = True
-    canvas.ids = torch.where(chosen, token, canvas.ids)
-    canvas.log_prob = torch.where(chosen, chance, canvas.log_prob)
+    canvas.ids = torch.where(chosen, wish.token, canvas.ids)
+    canvas.log_prob = torch.where(chosen, wish.chance, canvas.log_prob)
     canvas.masked &= ~chosen
+    for row, sources in resized.items():
+        canvas.arrange(row, sources)
     for row in live:
         length = canvas.length(row, vocabulary.end)
-        if length is not None:  # everything behind the first end is end
+        if length is not None and not how.elastic:  # everything behind the first end is end
             canvas.ids[row, length:] = vocabulary.end
             canvas.masked[row, length:] = False
+
+
+def _wishes(canvas: Canvas, step: _Step, columns: Tensor, vocabulary: Vocabulary) -> elastic.Wishes:
+    """The best token of every asked position, on the canvas's grid."""
+    best, pick = step.log_probs.max(-1)  # (P,)
+    n, c = canvas.ids.shape
+    wish = elastic.Wishes(
+        torch.full((n, c), vocabulary.end),
+        torch.full((n, c), -1.0),
+        torch.zeros(n, c),
+        torch.zeros(n, c, dtype=torch.bool),
+    )
+    wish.token[step.row, step.column] = columns[pick]
+    wish.confidence[step.row, step.column] = best.exp()
+    wish.chance[step.row, step.column] = best
+    wish.asked[step.row, step.column] = True
+    return wish
 
 
 def _owed_token(

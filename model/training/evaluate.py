@@ -134,7 +134,8 @@ def decode(
             )
             texts += [tokenizer.decode(row.tokens) for row in rows]
             continue
-        state = Canvas.blank([canvas] * len(part), vocabulary.end, owed[i : i + 8])
+        shape = Canvas.given_end if how.elastic else Canvas.blank
+        state = shape([how.start if how.elastic else canvas] * len(part), vocabulary.end, owed[i : i + 8])
         unmask(denoiser, vocabulary, cache, state, how, start=mask.sum(1), context_mask=mask)
         evaluations += state.evaluations
         for row in range(len(part)):
@@ -238,6 +239,7 @@ def main() -> None:
     parser.add_argument("--orders", default="left_to_right")
     parser.add_argument("--groups", default="mid_line,line,span")
     parser.add_argument("--threshold", type=float, default=0.9)
+    parser.add_argument("--elastic", type=int, default=0, help="start with so many masks, grow and shrink")
     parser.add_argument("--no-loss", action="store_true")
     parser.add_argument("--show", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
@@ -269,7 +271,7 @@ def main() -> None:
             kinds = groups[name]
             examples = pick(dataset, kinds, options.cases, options.canvas)
             began = time.time()
-            how = Decoding(order, options.threshold)
+            how = Decoding(order, options.threshold, elastic=options.elastic > 0, start=options.elastic)
             owed = [owed_by(e, backbone) for e in examples]
             texts, evaluations = decode(denoiser, vocabulary, examples, owed, options.canvas, how)
             answers = [backbone.tokenizer.decode(e.answer.tolist()) for e in examples]
