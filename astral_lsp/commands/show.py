@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from types import TracebackType
 
 import msgspec
@@ -22,6 +23,8 @@ SIGNS = {
     "not_run": "[yellow]–[/]",
     "unavailable": "[yellow]?[/]",
 }
+
+_DETAIL = 120
 
 
 class Progress:
@@ -92,7 +95,8 @@ def _show_fill(out: Console, number: int, fill: Fill) -> None:
     out.print(f" {number:2d} [bold]{escape(lines[0])}[/]")
     for line in lines[1:]:
         out.print(f"    [bold]{escape(line)}[/]")
-    out.print(f"    {mark} · " + " · ".join(parts) + f" [dim]· score {fill.score:.2f}[/]")
+    score = f" [dim]· score {fill.score:.2f}[/]" if math.isfinite(fill.score) else ""  # repairs have none
+    out.print(f"    {mark} · " + " · ".join(parts) + score)
 
 
 def _detail(verdict: Verdict) -> str:
@@ -100,4 +104,5 @@ def _detail(verdict: Verdict) -> str:
     if not detail and verdict.findings:
         detail = verdict.findings[0].message
     detail = " ".join(detail.split())
-    return f" [dim]({escape(detail[:120])})[/]" if detail else ""
+    shown = detail if len(detail) <= _DETAIL else detail[: _DETAIL - 1] + "…"
+    return f" [dim]({escape(shown)})[/]" if detail else ""

@@ -17,6 +17,7 @@ from astral_lsp.holes.lines import BOM, line_ending, line_start
 from astral_lsp.holes.mask import neutralise
 from astral_lsp.holes.model import Category, Hole, Span
 from astral_lsp.report import Domain
+from astral_lsp.verify.surroundings import surroundings
 from astral_lsp.verify.syntax import check_syntax
 from astral_lsp.workers.protocol import EngineName, Propose
 
@@ -78,16 +79,14 @@ def propose(
 ) -> Propose:
     """The request that asks the model worker for candidates. `finish` makes a fill of each answer."""
     others = [other for other in other_holes if other.end <= hole.start or other.start >= hole.end]
-    masked = neutralise(text, others)
-    start = masked.to_masked(hole.start)
-    before, after = masked.text[:start] + hole.lead, masked.text[start + hole.end - hole.start :]
+    around = surroundings(text, hole, others)
     prompt = model_context(text, hole, others, related)
     return Propose(
         engine=engine,
         prefix=prompt.prefix,
         suffix=prompt.suffix,
-        before=before,
-        after=after,
+        before=around.before + hole.lead,
+        after=around.after,
         category=specification.category,
         indent=specification.indent,
         candidates=candidates,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
+from itertools import accumulate
 
 BOM = "\ufeff"
 _BLANK = re.compile(r"[ \t\f]*")
@@ -52,3 +54,31 @@ def in_open_string(text: str, offset: int) -> bool:
     before = _WHOLE_STRING.sub("", text[line_start(text, offset) : offset])
     quote = min((at for at in (before.find("'"), before.find('"')) if at >= 0), default=-1)
     return quote >= 0 and "#" not in before[:quote]
+
+
+class Lines:
+    """Offsets (code points) to lines as Python counts them, and back."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.starts = _starts(text)
+
+    def line(self, offset: int) -> int:
+        """Return the 1-based line of ``offset``."""
+        return bisect_right(self.starts, offset)
+
+    def offset(self, line: int, column: int) -> int:
+        """Return the offset of 0-based ``column`` of 1-based ``line``, kept inside the text."""
+        line = min(max(line, 1), len(self.starts))
+        return min(self.starts[line - 1] + max(column, 0), len(self.text))
+
+    def get(self, line: int) -> str:
+        """Return 1-based ``line`` without its ending."""
+        end = self.starts[line] if line < len(self.starts) else len(self.text)
+        return self.text[self.starts[line - 1] : end].rstrip("\r\n")
+
+
+def _starts(text: str) -> list[int]:
+    if "\r" in text:
+        return [0, *(match.end() for match in _LINE_END.finditer(text))]
+    return [0, *accumulate(len(line) + 1 for line in text.split("\n")[:-1])]

@@ -17,11 +17,12 @@ import tree_sitter
 
 from astral_lsp.holes.find import find_holes
 from astral_lsp.holes.lines import line_end, line_indent, line_start
-from astral_lsp.holes.mask import neutralise, stand_in
+from astral_lsp.holes.mask import stand_in
 from astral_lsp.holes.model import Hole, Span
 from astral_lsp.holes.tree import SyntaxTree, parse
 from astral_lsp.report import Finding, Verdict
 from astral_lsp.verify.python_source import parse_or_none, plain, position, syntax_error, unplain
+from astral_lsp.verify.surroundings import cut, surroundings
 
 _COMPOUND = ("function_definition", "class_definition", "decorated_definition")
 _MAX_ERRORS = 8
@@ -42,6 +43,8 @@ class Frame(NamedTuple):
     """The run compiles with a stand-in for the hole; if not, only its errors can be compared."""
     rest_parses: bool
     """So does the whole file."""
+    left_out: tuple[int, ...] = ()
+    """Lines (1-based) of the file that do not parse and were left out."""
     errors: int = 0
     """How many syntax errors tree-sitter sees around the stand-in."""
 
@@ -57,6 +60,10 @@ def check_syntax(
     """
     began = time.perf_counter()
     frame = _frame(text, hole, tuple(other_holes))
+    if hole.category == "any" and not frame.rest_parses:
+        before, after = cut(text, hole, other_holes)
+        if _parses(before + fill + after):  # only such a fill can mend what no stand-in does
+            frame = Frame("", before, after, "", False, True, True)
     problem = (
         _unusable(fill)
         or (None if allow_holes else _still_a_hole(frame, fill, hole))
@@ -66,40 +73,39 @@ def check_syntax(
     elapsed = (time.perf_counter() - began) * 1000
     if problem is not None:
         return Verdict("failed", problem.message, (problem,), elapsed_ms=elapsed)
-    # only a fill that may be anything can mend what no stand-in does
-    whole = frame.rest_parses or (hole.category == "any" and _parses(_whole(frame, fill)))
-    detail = "" if whole else "the file has other syntax errors, which are not the fill's"
-    return Verdict("passed", detail, elapsed_ms=elapsed)
+    return Verdict("passed", _reservation(frame), elapsed_ms=elapsed)
+
+
+def _reservation(frame: Frame) -> str:
+    """What a fill that passed was not checked against; '' when it was checked against the whole file."""
+    if frame.rest_parses:
+        return ""
+    if not frame.left_out:
+        return "the file is broken elsewhere, not by the fill: only the code next to it was checked"
+    lines = ", ".join(map(str, frame.left_out[:_MAX_ERRORS]))
+    more = " and more" * (len(frame.left_out) > _MAX_ERRORS)
+    plural = "s" * (len(frame.left_out) > 1)
+    return f"checked without line{plural} {lines}{more}: broken, but not by the fill"
 
 
 @lru_cache(maxsize=64)
 def _frame(text: str, hole: Hole, others: tuple[Hole, ...]) -> Frame:
     """Everything about the buffer that does not depend on the fill."""
-    apart = [other for other in others if other.end <= hole.start or other.start >= hole.end]
-    masked = neutralise(text, apart)
-    start = masked.to_masked(hole.start)
-    end = start + hole.end - hole.start
-    before, after = masked.text[:start], masked.text[end:]
-    filler = next((item for item in _fillers(hole) if _parses(before + item + after)), None)
-    rest_parses = filler is not None
-    if filler is None and hole.category == "any":
+    around = surroundings(text, hole, others)
+    before, after = around.before, around.after
+    if around.filler is None and hole.category == "any":
         return Frame("", before, after, "", False, False, False)
-    filler = _fillers(hole)[0] if filler is None else filler
+    filler = around.filler if around.filler is not None else hole.lead + stand_in(hole)
+    start = len(before)
     low, high, wrapped = _run(parse(before + filler + after), start, start + len(filler))
     cut = high - start - len(filler)
-    frame = Frame(before[:low], before[low:], after[:cut], after[cut:], wrapped, False, rest_parses)
+    rest_parses = around.filler is not None and not around.left_out
+    frame = Frame(
+        before[:low], before[low:], after[:cut], after[cut:], wrapped, False, rest_parses, around.left_out
+    )
     if _compile_error(frame, filler) is None:
         return frame._replace(compiles=True)
     return frame._replace(errors=len(_errors_around(frame, filler)))
-
-
-def _fillers(hole: Hole) -> list[str]:
-    """Texts one of which fits the hole in any file that is not broken elsewhere."""
-    if hole.category == "any":
-        body = f"\n{hole.indent}    pass"
-        return [hole.text, f" __hole_{hole.id}__", "...", "", body, ": ...", "\npass\n"]
-    filler = stand_in(hole)
-    return [f"{hole.lead}{filler}", f" {filler} "]
 
 
 def _run(tree: SyntaxTree, start: int, end: int) -> tuple[int, int, bool]:

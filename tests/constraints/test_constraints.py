@@ -161,3 +161,23 @@ def test_a_piece_of_something_is_left_to_the_other_oracles() -> None:
     hole = hole_from_range(text, 5, 8)
     assert hole.category == "any"
     assert admissible(text, hole, "(3, ") == ()
+
+
+BROKEN_ELSEWHERE = """def total(items):
+    return sum(item.price * item.count for item in items)
+
+def broken(items):
+    if items
+        return 0
+"""
+
+
+def test_the_engine_is_handed_what_parses_and_the_model_reads_what_is_there() -> None:
+    start = BROKEN_ELSEWHERE.index("item.price")
+    hole = hole_from_range(BROKEN_ELSEWHERE, start, start + len("item.price *"))
+    spec = compile_specification(hole, environment(BROKEN_ELSEWHERE, hole))
+    asked = propose(BROKEN_ELSEWHERE, hole, spec, "ar")
+    assert hole.category == "any"
+    ast.parse(asked.before + "item.price +" + asked.after)
+    assert asked.suffix == BROKEN_ELSEWHERE[hole.end :]
+    assert asked.prefix == BROKEN_ELSEWHERE[: hole.start]

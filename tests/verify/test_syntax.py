@@ -137,9 +137,61 @@ BROKEN = [
 def test_broken_syntax_elsewhere_is_not_the_fills(text: str) -> None:
     verdict = judge(text, "a")
     assert verdict.status == "passed"
-    assert "other syntax errors" in verdict.detail
+    assert "not by the fill" in verdict.detail
     for bad in ("a b", "a(", "return", "a)"):
         assert judge(text, bad).status == "failed"
+
+
+BROKEN_ELSEWHERE = """def total(items):
+    return sum(«item.price *» item.count for item in items)
+
+
+def broken(items):
+    if items
+        return items[0].price *
+    return 0.0
+"""
+
+
+def test_a_selection_in_a_file_that_is_broken_elsewhere() -> None:
+    hole, text = selected(BROKEN_ELSEWHERE)
+    assert hole.category == "any"
+    verdict = check_syntax(text, hole, "(item.tax + item.price) *")
+    assert (verdict.status, verdict.detail) == (
+        "passed",
+        "checked without lines 6, 7: broken, but not by the fill",
+    )
+    for bad in ("item.price", "item.price *)", "return"):
+        assert check_syntax(text, hole, bad).status == "failed"
+
+
+@pytest.mark.parametrize(
+    ("fixture", "good", "bad"),
+    [
+        ("x = [1,\n2«»\ny = 3\n", "]", ", 3"),
+        ("def f(a):\n    return g(a, «»\n\n\nx = 1\n", "1)", "1"),
+        ("def f(a):\n    if «a == »\n        return 1\n", "a == 1:", "a == 1"),
+    ],
+)
+def test_a_selection_may_mend_what_is_broken_around_it(fixture: str, good: str, bad: str) -> None:
+    hole, text = selected(fixture)
+    verdict = check_syntax(text, hole, good)
+    assert (verdict.status, verdict.detail) == ("passed", "")
+    assert check_syntax(text, hole, bad).status == "failed"
+
+
+def test_a_file_of_another_language_is_judged_next_to_the_fill() -> None:
+    text = "print 'a'\n" * 200 + "def f(a):\n    return ?x\n"
+    verdict = judge(text, "a")
+    assert verdict.status == "passed"
+    assert "only the code next to it was checked" in verdict.detail
+    assert judge(text, "a)").status == "failed"
+
+
+def selected(fixture: str) -> tuple[Hole, str]:
+    start, end = fixture.index("«"), fixture.index("»") - 1
+    text = fixture.replace("«", "").replace("»", "")
+    return hole_from_range(text, start, end), text
 
 
 def test_other_holes_do_not_count() -> None:
@@ -178,9 +230,7 @@ def test_refining_may_leave_holes() -> None:
     ],
 )
 def test_selections(fixture: str, good: str, bad: str) -> None:
-    start, end = fixture.index("«"), fixture.index("»") - 1
-    text = fixture.replace("«", "").replace("»", "")
-    hole: Hole = hole_from_range(text, start, end)
+    hole, text = selected(fixture)
     assert check_syntax(text, hole, good).status == "passed"
     assert check_syntax(text, hole, bad).status == "failed"
 

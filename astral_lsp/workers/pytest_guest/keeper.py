@@ -19,8 +19,8 @@ from .reach import Reach
 from .sandbox import Place
 from .session import ColdRun
 from .supervise import Emit, Outcome, fork_run
-from .text import Buffer, Span, around
-from .verdicts import Judge, Verdict, not_run, verdict
+from .text import Buffer, Span, around, baseline
+from .verdicts import Judge, Verdict, not_run, unavailable, verdict
 from .warm import Warm
 
 PREPARE_SECONDS = 10.0
@@ -199,6 +199,8 @@ class Keeper:
         """None: the fill must be imported from nothing."""
         for event in outcome.events:
             if event["e"] == "syntax":
+                if baseline(buffer) is None:  # nor did it before the fill
+                    return unavailable(f"no test can import the file: {event['why']}")
                 return verdict("failed", f"does not parse: {event['why']}")
             if event["e"] == "cold":
                 return None

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import ast
 import re
-import warnings
-from bisect import bisect_right
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate
 
 from astral_lsp.holes.lines import BOM
+from astral_lsp.holes.lines import Lines as Lines
+from astral_lsp.holes.mend import CannotMend
+from astral_lsp.holes.mend import mend as mend_text
 from astral_lsp.holes.model import Span
 
 HOLE = "__hole__"
@@ -19,41 +17,11 @@ HOLE = "__hole__"
 
 _BREAK = re.compile(r"\r\n|\n|\r")
 _COOKIE = re.compile(r"^[ \t\f]*#.*?coding[:=]")
-_CLAUSE = re.compile(r"[ \t\f]*(?:else|elif|except|finally|case)\b")
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_MOST_MENDS = 40
 
 
 class Unreadable(ValueError):
     """The text cannot be made into a module that mypy reads; the message is one sentence."""
-
-
-class Lines:
-    """Offsets (code points) to lines as Python counts them, and back."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.starts = _starts(text)
-
-    def line(self, offset: int) -> int:
-        """Return the 1-based line of ``offset``."""
-        return bisect_right(self.starts, offset)
-
-    def offset(self, line: int, column: int) -> int:
-        """Return the offset of 0-based ``column`` of 1-based ``line``, kept inside the text."""
-        line = min(max(line, 1), len(self.starts))
-        return min(self.starts[line - 1] + max(column, 0), len(self.text))
-
-    def get(self, line: int) -> str:
-        """Return 1-based ``line`` without its ending."""
-        end = self.starts[line] if line < len(self.starts) else len(self.text)
-        return self.text[self.starts[line - 1] : end].rstrip("\r\n")
-
-
-def _starts(text: str) -> list[int]:
-    if "\r" in text:
-        return [0, *(match.end() for match in _BREAK.finditer(text))]
-    return [0, *accumulate(len(line) + 1 for line in text.split("\n")[:-1])]
 
 
 def breaks(text: str) -> str:
@@ -153,62 +121,11 @@ def mend(
     ``judge`` names the first line that does not parse, None when all does. Returns the mended skeleton and
     None, or the skeleton and the reason why it cannot be mended (the hole's own lines are never touched).
     """
-    out: Counter[int] = Counter()
-    for _ in range(_MOST_MENDS):
-        whole, spans = source.fill(stand_in)
-        line = judge(whole)
-        if line is None:
-            return Skeleton(source.text, source.targets, tuple(sorted(out))), None
-        lines = Lines(whole)
-        kept = {n for s in spans for n in range(lines.line(s.start), lines.line(s.end) + 1)}
-        bad = next((n for n in _suspects(whole, line) if n not in kept and out[n] < 2), None)
-        if bad is None:
-            return source, "the code around the hole does not parse"
-        out[bad] += 1
-        source = _leave_out(source, stand_in, bad, wholly=out[bad] > 1)
-    return source, "too much of the file does not parse"
-
-
-def _suspects(text: str, line: int) -> list[int]:
-    """Lines that may be to blame, likeliest first; Python's own parser points best at an open bracket."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            ast.parse(text)
-    except SyntaxError as error:
-        return [n for n in (error.lineno, line, (error.lineno or 1) - 1) if n]
-    except (ValueError, RecursionError, MemoryError):
-        pass
-    return [line, line - 1]
-
-
-def _leave_out(source: Skeleton, stand_in: Sequence[str], line: int, wholly: bool) -> Skeleton:
-    """Replace one line by a statement that keeps its indentation and carries the block below it, if any.
-
-    With ``wholly`` the line becomes blank: its very indentation was wrong.
-    """
     whole, spans = source.fill(stand_in)
-    lines = Lines(whole)
-    old = lines.get(line)
-    indent = old[: len(old) - len(old.lstrip())]
-    header = _carries_block(lines, line, len(indent))
-    new = "" if wholly or not old.strip() else indent + ("if 1:" if header else "pass")
-    if new and header and _CLAUSE.match(old) is None:
-        name = re.match(r"\s*(?:async\s+)?(?:def|class)\s+(\w+)", old)
-        new = f"{indent}def {name[1]}(*_: object):" if name else new
-    start = lines.starts[line - 1]
-    text = whole[:start] + new + whole[start + len(old) :]
-    moved = len(new) - len(old)
-    placed = [Span(s.start + moved, s.end + moved) if s.start > start else s for s in spans]
-    # back to the targets as written
-    written = [source.written(i) for i in range(len(source.targets))]
-    final, final_spans = _replace(text, list(zip(placed, written, strict=True)))
-    return Skeleton(final, final_spans)
-
-
-def _carries_block(lines: Lines, line: int, indent: int) -> bool:
-    for number in range(line + 1, len(lines.starts) + 1):
-        text = lines.get(number)
-        if text.strip():
-            return len(text) - len(text.lstrip()) > indent
-    return False
+    try:
+        mended = mend_text(whole, spans, judge)
+    except CannotMend as why:
+        return source, str(why)
+    written = [source.written(index) for index in range(len(source.targets))]
+    text, targets = _replace(mended.text, list(zip(mended.kept, written, strict=True)))
+    return Skeleton(text, targets, mended.left_out), None
