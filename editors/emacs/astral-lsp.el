@@ -92,43 +92,112 @@ Without a server, the empty string."
   (append (eglot--TextDocumentIdentifier)
           (list :position (eglot--pos-to-lsp-position (point)))))
 
-(defun astral-lsp--command (name argument on-success)
-  "Run the server's command NAME with ARGUMENT.
-Call ON-SUCCESS with its answer in this buffer."
-  (let ((server (astral-lsp--server)) (buffer (current-buffer)))
+;; Answers and notifications arrive in a process filter, which must not wait for a person: what comes of them
+;; runs from a timer, so that further messages are read while a question is open.
+
+(defun astral-lsp--soon (function &rest arguments)
+  "Call FUNCTION with ARGUMENTS in this buffer, as soon as Emacs is idle enough to run timers."
+  (let ((buffer (current-buffer)))
+    (run-at-time 0 nil (lambda ()
+                         (when (buffer-live-p buffer)
+                           (with-current-buffer buffer (apply function arguments)))))))
+
+(defun astral-lsp--command (name argument on-success &optional on-failure)
+  "Run the server's command NAME with ARGUMENT; a function that cancels it.
+Call ON-SUCCESS with its answer in this buffer, or ON-FAILURE with a sentence,
+which is shown unless that is given."
+  (let* ((server (astral-lsp--server))
+         (buffer (current-buffer))
+         (on-failure (or on-failure (lambda (sentence) (message "astral-lsp: %s" sentence))))
+         (back (lambda (function argument)
+                 (when (buffer-live-p buffer)
+                   (with-current-buffer buffer (astral-lsp--soon function argument))))))
     (eglot--signal-textDocument/didChange)
-    (jsonrpc-async-request
-     server :workspace/executeCommand
-     (list :command (concat "astral." name) :arguments (vector argument))
-     :timeout astral-lsp-timeout
-     :success-fn (lambda (answer)
-                   (when (buffer-live-p buffer)
-                     (with-current-buffer buffer (funcall on-success answer))))
-     :error-fn (lambda (problem) (message "astral-lsp: %s" (plist-get problem :message)))
-     :timeout-fn (lambda () (message "astral-lsp: no answer within %s s" astral-lsp-timeout)))))
+    (let ((request
+           (jsonrpc--async-request-1
+            server :workspace/executeCommand
+            (list :command (concat "astral." name) :arguments (vector argument))
+            :timeout astral-lsp-timeout
+            :success-fn (lambda (answer) (funcall back on-success answer))
+            :error-fn (lambda (problem) (funcall back on-failure (plist-get problem :message)))
+            :timeout-fn (lambda ()
+                          (funcall back on-failure (format "no answer within %s s" astral-lsp-timeout))))))
+      (lambda () (jsonrpc-notify server :$/cancelRequest (list :id (car request)))))))
 
 ;;; Filling
 
-(defun astral-lsp--choose (answer)
-  "Let the person choose among the fills of ANSWER; the fill, or nil without any."
-  (let* ((fills (append (plist-get answer :fills) nil))
-         (rows (cl-loop for fill in fills for number from 1
-                        collect (cons (format "%d  %s" number
-                                              (car (split-string (plist-get fill :text) "\n")))
-                                      fill)))
-         (marks (lambda (row)
-                  (let ((fill (alist-get row rows nil nil #'equal)))
-                    (concat (and (string-search "\n" (plist-get fill :text)) " …")
-                            "   " (plist-get fill :marks)
-                            (and (eq (plist-get fill :refused) t) "   refused")))))
-         (table (lambda (string predicate action)
-                  (if (eq action 'metadata)
-                      `(metadata (annotation-function . ,marks)
-                                 (display-sort-function . identity))
-                    (complete-with-action action rows string predicate)))))
-    (when rows
-      (alist-get (completing-read "Fill the hole with: " table nil t nil nil (caar rows))
-                 rows nil nil #'equal))))
+(cl-defstruct (astral-lsp--run (:constructor astral-lsp--run-create))
+  "A run of `astral.fillHole'."
+  name
+  (rows nil :documentation "Alist of what the list shows to the fills of the server, as they came.")
+  (over nil :documentation "Nothing more will come.")
+  (asked nil :documentation "The list is, or was, open.")
+  (left nil :documentation "Nobody waits for the rest.")
+  (cancel #'ignore))
+
+(defvar astral-lsp--runs nil "Alist of the names of runs to functions that take what they found so far.")
+(defvar astral-lsp--count 0)
+(defvar-local astral-lsp--asking nil "In a minibuffer: the run whose list is open in it.")
+
+(cl-defmethod eglot-handle-notification
+  ((_server astral-lsp-server) (_method (eql astral/fills)) &key partial fills &allow-other-keys)
+  "FILLS is what the run called PARTIAL has found so far."
+  (when-let ((news (alist-get partial astral-lsp--runs nil nil #'equal)))
+    (funcall news fills)))
+
+(defun astral-lsp--refused (fill)
+  "Whether a check refused FILL."
+  (eq (plist-get fill :refused) t))
+
+(defun astral-lsp--take (run fills)
+  "Put FILLS into the rows of RUN; what has a row keeps its number."
+  (seq-do (lambda (fill)
+            (let ((row (seq-find (lambda (row)
+                                   (equal (plist-get (cdr row) :text) (plist-get fill :text)))
+                                 (astral-lsp--run-rows run)))
+                  (line (car (split-string (plist-get fill :text) "\n"))))
+              (if row (setcdr row fill)
+                (setf (astral-lsp--run-rows run)
+                      (append (astral-lsp--run-rows run)
+                              (list (cons (format "%d  %s" (1+ (length (astral-lsp--run-rows run))) line)
+                                          fill)))))))
+          fills))
+
+(defun astral-lsp--annotation (run row)
+  "What the list of RUN says behind ROW."
+  (let ((fill (alist-get row (astral-lsp--run-rows run) nil nil #'equal)))
+    (concat (and (string-search "\n" (plist-get fill :text)) " …")
+            "   " (plist-get fill :marks)
+            (and (astral-lsp--refused fill) "   refused"))))
+
+(defun astral-lsp--choose (run)
+  "Let the person choose among the fills of RUN, which may grow meanwhile; the fill."
+  (let ((table (lambda (string predicate action)
+                 (if (eq action 'metadata)
+                     `(metadata (annotation-function . ,(apply-partially #'astral-lsp--annotation run))
+                                (display-sort-function . identity))
+                   (complete-with-action action (astral-lsp--run-rows run) string predicate))))
+        (prompt (if (astral-lsp--run-over run) "Fill the hole with: "
+                  "Fill the hole with (more are being drawn): ")))
+    (alist-get (minibuffer-with-setup-hook (lambda () (setq astral-lsp--asking run))
+                 (completing-read prompt table nil t nil nil (caar (astral-lsp--run-rows run))))
+               (astral-lsp--run-rows run) nil nil #'equal)))
+
+(defvar icomplete-mode)
+(defvar vertico--input)
+(declare-function icomplete-exhibit "icomplete")
+(declare-function vertico--exhibit "ext:vertico")
+
+(defun astral-lsp--redraw (run)
+  "Show the rows that RUN has got in the list that is open."
+  (when-let ((window (active-minibuffer-window)))
+    (with-selected-window window
+      (when (eq astral-lsp--asking run)
+        (cond ((get-buffer-window "*Completions*" 0) (minibuffer-completion-help))
+              ((bound-and-true-p icomplete-mode) (icomplete-exhibit))
+              ((bound-and-true-p vertico--input) (setq vertico--input t) (vertico--exhibit)))
+        (minibuffer-message (if (astral-lsp--run-over run) "[%d candidates]" "[%d candidates so far]")
+                            (length (astral-lsp--run-rows run)))))))
 
 (defun astral-lsp--insert (fill)
   "Have the server insert FILL, whose argument names the version that it was drawn for."
@@ -136,23 +205,66 @@ Call ON-SUCCESS with its answer in this buffer."
    "applyFill" (plist-get fill :argument)
    (lambda (_answer) (message "astral-lsp: %s" (plist-get fill :marks)))))
 
+(defun astral-lsp--leave (run)
+  "Nobody needs the rest of RUN."
+  (unless (astral-lsp--run-over run)
+    (setf (astral-lsp--run-left run) t)
+    (funcall (astral-lsp--run-cancel run))))
+
+(defun astral-lsp--ask (run)
+  "Open the list of RUN, once, and insert what is chosen."
+  (unless (or (astral-lsp--run-asked run) (astral-lsp--run-left run))
+    (setf (astral-lsp--run-asked run) t)
+    (let ((fill (unwind-protect (astral-lsp--choose run)
+                  (astral-lsp--leave run))))
+      (when fill (astral-lsp--insert fill)))))
+
+(defun astral-lsp--news (run fills)
+  "FILLS is all that RUN has found so far."
+  (astral-lsp--take run fills)
+  (cond ((astral-lsp--run-asked run) (astral-lsp--redraw run))
+        ((not (seq-every-p #'astral-lsp--refused fills)) (astral-lsp--ask run))))
+
+(defun astral-lsp--ended (run answer best)
+  "ANSWER is what RUN came to; BEST asks for the best fill instead of a list."
+  (let* ((fills (plist-get answer :fills))
+         (first (and (> (length fills) 0) (aref fills 0))))
+    (setf (astral-lsp--run-over run) t)
+    (astral-lsp--take run fills)
+    (cond ((astral-lsp--run-asked run) (astral-lsp--redraw run))
+          ((not first) (message "astral-lsp: %s" (plist-get answer :message)))
+          ((not best) (astral-lsp--ask run))
+          ((astral-lsp--refused first)
+           (message "astral-lsp: no candidate passed; M-x astral-lsp-explain says why"))
+          (t (astral-lsp--insert first)))))
+
 ;;;###autoload
 (defun astral-lsp-fill (&optional best)
   "Fill the hole at point with a candidate of your choice.
-With prefix BEST, insert the best one, unless a check refused it."
+The list opens with the first candidate that no check refused, and others
+join it.  With prefix BEST, insert the best of all, unless a check refused it."
   (interactive "P")
   (message "astral-lsp: filling …")
-  (astral-lsp--command
-   "fillHole" (append (astral-lsp--here) '(:apply :json-false :patient t))
-   (lambda (answer)
-     (let* ((fills (plist-get answer :fills))
-            (first (and (> (length fills) 0) (aref fills 0)))
-            (fill (cond ((not first) nil)
-                        (best (and (not (eq (plist-get first :refused) t)) first))
-                        (t (astral-lsp--choose answer)))))
-       (cond (fill (astral-lsp--insert fill))
-             (first (message "astral-lsp: no candidate passed; M-x astral-lsp-explain says why"))
-             (t (message "astral-lsp: %s" (plist-get answer :message))))))))
+  (let* ((name (format "list %d" (cl-incf astral-lsp--count)))
+         (run (astral-lsp--run-create :name name))
+         (buffer (current-buffer))
+         (forget (lambda () (setf (alist-get name astral-lsp--runs nil t #'equal) nil))))
+    (unless best
+      (push (cons name (lambda (fills)
+                         (when (buffer-live-p buffer)
+                           (with-current-buffer buffer (astral-lsp--soon #'astral-lsp--news run fills)))))
+            astral-lsp--runs))
+    (setf (astral-lsp--run-cancel run)
+          (astral-lsp--command
+           "fillHole"
+           (append (astral-lsp--here) '(:apply :json-false :patient t) (unless best `(:partial ,name)))
+           (lambda (answer)
+             (funcall forget)
+             (unless (astral-lsp--run-left run) (astral-lsp--ended run answer best)))
+           (lambda (sentence)
+             (funcall forget)
+             (setf (astral-lsp--run-over run) t)
+             (unless (astral-lsp--run-left run) (message "astral-lsp: %s" sentence)))))))
 
 (defun astral-lsp--fill-many (command)
   "Run COMMAND, which fills several holes."

@@ -43,7 +43,13 @@ CAPABILITIES: dict[str, Any] = {
 class Pipe:
     """A minimal LSP client."""
 
-    def __init__(self, script: dict[str, Any], root: Path, program: Path = SCRIPTED) -> None:
+    def __init__(
+        self,
+        script: dict[str, Any],
+        root: Path,
+        program: Path = SCRIPTED,
+        settings: dict[str, Any] | None = None,
+    ) -> None:
         environment = {
             **os.environ,
             "PYTHONPATH": f"{REPOSITORY}{os.pathsep}{REPOSITORY / 'model'}",
@@ -65,7 +71,7 @@ class Pipe:
                 "processId": os.getpid(),
                 "rootUri": root.as_uri(),
                 "capabilities": CAPABILITIES,
-                "initializationOptions": {"trusted": True},
+                "initializationOptions": {"trusted": True, "settings": settings or {}},
             },
         )
         self.started = time.perf_counter() - self.began

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
+import random
 import signal
 import sys
 from pathlib import Path
@@ -136,3 +138,83 @@ async def test_a_killed_type_checker_is_started_afresh(tmp_path: Path) -> None:
         pushed = session.client.diagnostics
         await session.until(lambda: any("list[bytes]" in d.message for d in pushed[uri]), 60)
         assert await session.actions(uri, at(1, 12))
+
+
+SOUND = "def area(width: int, height: int) -> int:\n    return ...\n"
+REAL_FILLS = {"fill": {"budgetS": 60}}
+
+
+def _with_a_test(folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / "area.py").write_text(SOUND, "utf-8")
+    test = "from area import area\n\n\ndef test_area() -> None:\n    assert area(2, 3) == 6\n"
+    (folder / "test_area.py").write_text(test, "utf-8")
+
+
+async def test_workers_that_are_killed_during_fills_cost_a_verdict_at_most(tmp_path: Path) -> None:
+    """All of them, at any moment: every fill is answered, none claims what nobody checked, and it heals."""
+    _with_a_test(tmp_path)
+    random_ = random.Random(11)
+    environment = {
+        "ASTRAL_TEST_CANDIDATES": json.dumps(["width + height", "width * height"]),
+        "ASTRAL_TEST_DRAW_SECONDS": "0.5",
+    }
+    command = [sys.executable, str(WITHOUT_MODEL)]
+    async with editor(tmp_path, command=command, environment=environment, settings=REAL_FILLS) as session:
+        uri = session.open("area.py", SOUND)
+        await session.until(lambda: session.statuses)
+        assert session.client._server is not None
+        pid = session.client._server.pid
+        where = {"uri": uri, "position": {"line": 1, "character": 12}, "apply": False}
+        for number in range(4):
+            session.change(uri, (at(2, 0), f"# {number}\n"))  # another text: nothing is known of it
+            running = asyncio.ensure_future(session.command("astral.fillHole", **where))
+            for _ in range(3):
+                await asyncio.sleep(random_.uniform(0.05, 0.8))
+                for child in descendants(pid):
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(child, signal.SIGKILL)
+            answer = await asyncio.wait_for(running, 90)
+            for fill in answer["fills"]:
+                assert not (fill["text"] == "width + height" and fill["verified"]), "no test was run on it"
+        assert await session.actions(uri, at(1, 12))
+        for _ in range(10):  # one that keeps dying is left alone for a while: see workers/process.py
+            session.change(uri, (at(2, 0), "# healed\n"))
+            answer = await session.command("astral.fillHole", **where)
+            marks = {fill["text"]: fill["marks"] for fill in answer["fills"]}
+            if marks.get("width * height") == "types ✓ · tests ✓ 1":
+                break
+            await asyncio.sleep(10)
+        assert marks["width * height"] == "types ✓ · tests ✓ 1"
+        assert marks.get("width + height", "✗").endswith("✗")
+
+
+async def test_two_editors_on_one_folder_fill_at_once(tmp_path: Path) -> None:
+    """Two windows, two servers, the same files: neither sees the other's buffers or takes its workers."""
+    folder = tmp_path / "project"
+    _with_a_test(folder)
+    environment = {
+        "ASTRAL_TEST_CANDIDATES": json.dumps(["width * height", "str(width)"]),
+        "ASTRAL_TEST_DRAW_SECONDS": "0.3",
+    }
+    one, two = (
+        editor(
+            folder,
+            command=[sys.executable, str(WITHOUT_MODEL)],
+            environment=environment,
+            settings=REAL_FILLS,
+        )
+        for _ in range(2)
+    )
+    async with one as first, two as second:
+        fills = []
+        for session, text in ((first, SOUND), (second, "import os\n" + SOUND)):
+            uri = session.open("area.py", text)
+            await session.until(lambda session=session: session.statuses)  # type: ignore[misc]
+            where = {"uri": uri, "position": {"line": text.count("\n") - 1, "character": 12}}
+            fills.append(session.command("astral.fillHole", **where))
+        for answer in await asyncio.gather(*fills):
+            assert answer["applied"] == "width * height"
+            marks = {fill["text"]: fill["marks"] for fill in answer["fills"]}
+            assert marks["width * height"] == "types ✓ · tests ✓ 1"
+        assert apply_edit("import os\n" + SOUND, second.applied[0].edit).startswith("import os\ndef area")

@@ -21,6 +21,8 @@ interface Choice extends Candidate {
 
 /** A type longer than this is cut in the list's title; the hover has all of it. */
 const TITLE_WIDTH = 40;
+/** Scheme of a notebook cell's document. */
+const CELL = "vscode-notebook-cell";
 
 type Work<T> = (client: LanguageClient, editor: vscode.TextEditor) => Promise<T>;
 
@@ -168,14 +170,36 @@ async function atOnce(client: LanguageClient, command: string, argument: Target)
   }
 }
 
+/** A hole's place; in a notebook perhaps in another cell. */
+interface Place {
+  uri: vscode.Uri;
+  range: vscode.Range;
+}
+
+function placeOf(client: LanguageClient, value: unknown): Place | undefined {
+  const { uri, range } = (value ?? {}) as { uri?: unknown; range?: Fills["range"] };
+  if (typeof uri !== "string" || !range) return undefined;
+  return { uri: client.protocol2CodeConverter.asUri(uri), range: client.protocol2CodeConverter.asRange(range) };
+}
+
+function isIn(editor: vscode.TextEditor, { uri }: Place): boolean {
+  return uri.toString() === editor.document.uri.toString();
+}
+
 async function step(client: LanguageClient, editor: vscode.TextEditor, command: string): Promise<void> {
-  const found = await ask(client, command, { ...at(editor), show: false });
-  const range = rangeOf(client, found);
-  if (!range) {
-    void vscode.window.setStatusBarMessage("Astral: no hole in this file", 3_000);
+  const place = placeOf(client, await ask(client, command, { ...at(editor), show: false }));
+  if (!place) {
+    const what = editor.document.uri.scheme === CELL ? "notebook" : "file";
+    void vscode.window.setStatusBarMessage(`Astral: no hole in this ${what}`, 3_000);
     return;
   }
-  reveal(editor, range);
+  await goTo(editor, place);
+}
+
+async function goTo(editor: vscode.TextEditor, place: Place): Promise<void> {
+  if (isIn(editor, place)) return reveal(editor, place.range);
+  const options: vscode.TextDocumentShowOptions = { selection: place.range };
+  await vscode.commands.executeCommand("vscode.open", place.uri, options);
 }
 
 function reveal(editor: vscode.TextEditor, range: vscode.Range): void {
@@ -183,23 +207,20 @@ function reveal(editor: vscode.TextEditor, range: vscode.Range): void {
   editor.revealRange(range, vscode.TextEditorRevealType.InCenterIfOutsideViewport);
 }
 
-function rangeOf(client: LanguageClient, value: unknown): vscode.Range | undefined {
-  const range = (value as { range?: Fills["range"] } | null)?.range;
-  return range ? client.protocol2CodeConverter.asRange(range) : undefined;
-}
-
 interface HoleItem extends vscode.QuickPickItem {
-  range: vscode.Range;
+  place: Place;
 }
 
 async function listHoles(client: LanguageClient, editor: vscode.TextEditor): Promise<void> {
   const holes = await ask(client, COMMAND.listHoles, { uri: uriOf(editor) });
   const items = (Array.isArray(holes) ? holes : []).flatMap((hole: Record<string, unknown>): HoleItem[] => {
-    const range = rangeOf(client, hole);
-    if (!range) return [];
-    const expected = typeof hole["expectedType"] === "string" ? hole["expectedType"] : String(hole["kind"] ?? "");
-    const label = editor.document.lineAt(range.start.line).text.trim();
-    return [{ label, description: `line ${range.start.line + 1}`, detail: expected, range }];
+    const place = placeOf(client, hole);
+    const document = place && vscode.workspace.textDocuments.find(({ uri }) => uri.toString() === place.uri.toString());
+    if (!document) return [];
+    const detail = typeof hole["expectedType"] === "string" ? hole["expectedType"] : String(hole["kind"] ?? "");
+    const { line } = place.range.start;
+    const where = isIn(editor, place) ? "" : " of another cell";
+    return [{ label: document.lineAt(line).text.trim(), description: `line ${line + 1}${where}`, detail, place }];
   });
   if (items.length === 0) {
     void vscode.window.showInformationMessage("Astral: there is no hole in this file.");
@@ -208,7 +229,7 @@ async function listHoles(client: LanguageClient, editor: vscode.TextEditor): Pro
   pickHole(editor, items);
 }
 
-// The editor follows the list; leaving it goes back.
+// The editor follows the list, but for other cells of a notebook; leaving it goes back.
 function pickHole(editor: vscode.TextEditor, items: HoleItem[]): void {
   const before = editor.selection;
   const pick = vscode.window.createQuickPick<HoleItem>();
@@ -216,10 +237,12 @@ function pickHole(editor: vscode.TextEditor, items: HoleItem[]): void {
   pick.title = "Holes";
   pick.matchOnDetail = true;
   pick.items = items;
-  pick.onDidChangeActive(([active]) => active && reveal(editor, active.range));
+  pick.onDidChangeActive(([active]) => active && isIn(editor, active.place) && reveal(editor, active.place.range));
   pick.onDidAccept(() => {
+    const [active] = pick.activeItems;
     accepted = true;
     pick.hide();
+    if (active) void goTo(editor, active.place);
   });
   pick.onDidHide(() => {
     if (!accepted) editor.selection = before;

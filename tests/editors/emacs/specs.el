@@ -77,8 +77,9 @@ Buffers of one class share a project, and so a server."
   (declare (indent 1))
   `(cl-letf (((symbol-function 'completing-read)
               (lambda (_prompt table &rest _)
-                (or (seq-find (lambda (row) (string-search ,choice row)) (all-completions "" table))
-                    (error "no %S among %S" ,choice (all-completions "" table)))))
+                (specs-wait 5 (lambda ()
+                                (seq-find (lambda (row) (string-search ,choice row))
+                                          (all-completions "" table))))))
              ((symbol-function 'y-or-n-p) (lambda (&rest _) t))
              (last-nonmenu-event ?\r))
      ,@body))
@@ -160,6 +161,48 @@ Buffers of one class share a project, and so a server."
       (astral-lsp-fill)
       (specs-wait 10 (lambda () (string-search "return second_1" (buffer-string)))))
     (specs-said "types ✓ · tests –")))
+
+(defmacro specs-answering (function &rest body)
+  "Run BODY; a question about fills is answered by FUNCTION, which gets the live completion table."
+  (declare (indent 1))
+  `(cl-letf (((symbol-function 'completing-read)
+              (lambda (specs--prompt specs--table &rest _) (funcall ,function specs--prompt specs--table))))
+     ,@body))
+
+(ert-deftest the-list-opens-with-the-first-and-others-join-it ()
+  (specs-with specs-area specs-ours
+    (let (prompt rows marks)
+      (specs-answering (lambda (asked table)
+                         (setq prompt asked rows (list (all-completions "" table)))
+                         (specs-wait 10 (lambda () (= 4 (length (all-completions "" table)))))
+                         (push (all-completions "" table) rows)
+                         (setq marks (completion-metadata-get (completion-metadata "" table nil)
+                                                              'annotation-function))
+                         (setq marks (funcall marks (cadr (car rows))))
+                         (cadr (car rows)))
+        (astral-lsp-fill)
+        (specs-wait 10 (lambda () (string-search "return second_1" (buffer-string)))))
+      (should (string-search "more are being drawn" prompt))
+      (should (equal '("1  width * height") (cadr rows)))
+      (should (equal '("1  width * height" "2  second_1" "3  'third_1'" "4  fourth_1") (car rows)))
+      (should (string-search "types ✓ · tests –" marks)))))
+
+(ert-deftest one-that-is-taken-early-ends-the-run-without-a-word ()
+  (specs-with specs-area specs-ours
+    (specs-answering (lambda (_ table) (car (all-completions "" table)))
+      (astral-lsp-fill)
+      (specs-wait 10 (lambda () (string-search "return width * height" (buffer-string)))))
+    (specs-wait 10 (lambda () (not astral-lsp--runs)))
+    (should-not (seq-some (lambda (m) (string-search "ancel" m)) specs-messages))))
+
+(ert-deftest leaving-the-list-cancels-and-changes-nothing ()
+  (specs-with specs-area specs-ours
+    (let (asked)
+      (specs-answering (lambda (&rest _) (setq asked t) (signal 'quit nil))
+        (astral-lsp-fill)
+        (condition-case nil (specs-wait 10 (lambda () asked)) (quit nil))
+        (specs-wait 10 (lambda () (not astral-lsp--runs))))
+      (should (string-search "return ..." (buffer-string))))))
 
 (ert-deftest fill-with-prefix-inserts-the-best ()
   (specs-with specs-area specs-ours

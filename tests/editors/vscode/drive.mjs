@@ -66,7 +66,7 @@ async function until(what, check, timeoutMs = 30_000, everyMs = 100) {
 
 /**
  * One VS Code window on one folder.
- * options: folder, settings (user settings), trust ("on": VS Code asks; "off": every folder is trusted),
+ * options: folder, workspace (a .code-workspace file instead of the folder alone), settings (user settings), trust ("on": VS Code asks; "off": every folder is trusted),
  * viewport {width, height}, scale.
  */
 export class Editor {
@@ -81,7 +81,7 @@ export class Editor {
     return editor;
   }
 
-  async #start({ folder, settings = {}, trust = "off", viewport = { width: 1200, height: 760 }, scale = 1, env = {} }) {
+  async #start({ folder, workspace, settings = {}, trust = "off", viewport = { width: 1200, height: 760 }, scale = 1, env = {} }) {
     const { server, chromium, playwright } = environment();
     this.home = mkdtempSync(join(tmpdir(), "astral-vscode-"));
     this.folder = folder;
@@ -110,7 +110,8 @@ export class Editor {
     this.browser = await playwright.chromium.launch({ executablePath: chromium, args });
     const context = await this.browser.newContext({ viewport, deviceScaleFactor: scale });
     this.page = await context.newPage();
-    await this.page.goto(`http://127.0.0.1:${port}/?folder=${encodeURIComponent(folder)}`);
+    const what = workspace ? `workspace=${encodeURIComponent(workspace)}` : `folder=${encodeURIComponent(folder)}`;
+    await this.page.goto(`http://127.0.0.1:${port}/?${what}`);
     await this.page.waitForSelector(".monaco-workbench .part.statusbar", { timeout: 60_000 });
   }
 

@@ -248,13 +248,14 @@ const scenarios = {
     });
   },
 
-  /** A hole in a notebook's cell: hint, list, ghost text, Enter; the other cells are part of its program. */
+  /** Holes in a notebook's cells: hint, list, ghost text, Enter; the way from cell to cell; one program. */
   async notebook() {
     const cell = (...lines) => ({ cell_type: "code", execution_count: null, metadata: {}, outputs: [], source: lines });
     const classes = SHOP.slice(0, SHOP.indexOf("\n\n\ndef total")).split(/(?<=\n)/);
     const total = ["%time\n", "def total(orders: list[Order]) -> float:\n", "    return ..."];
+    const twice = ["twice = total([]) * ..."];
     const metadata = { language_info: { name: "python" }, kernelspec: { name: "python3", display_name: "Python 3", language: "python" } };
-    const book = { cells: [cell(...classes), cell(...total)], metadata, nbformat: 4, nbformat_minor: 5 };
+    const book = { cells: [cell(...classes), cell(...total), cell(...twice)], metadata, nbformat: 4, nbformat_minor: 5 };
     const space = workspace({ files: { "shop.ipynb": JSON.stringify(book) } });
     return withEditor(space, {}, async (editor) => {
       await editor.openNotebook("shop.ipynb");
@@ -271,6 +272,49 @@ const scenarios = {
       assert.deepEqual(saved.cells[0].source, book.cells[0].source);
       const filled = total.join("").replace("...", "sum(order.price for order in orders)");
       assert.equal(saved.cells[1].source.join(""), filled);
+      await editor.page.keyboard.press("Control+F8");
+      await editor.page.locator(".notebookOverlay .monaco-list-row.focused .view-line").filter({ hasText: /twice/ }).waitFor();
+      await editor.page.keyboard.type("2"); // the hole is selected
+      await lines.filter({ hasText: /total\(\[\]\)\s*\*\s*2/ }).waitFor();
+      return {};
+    });
+  },
+
+  /** Two folders in one window: each with its own settings and engine, one server; one folder leaves. */
+  async roots() {
+    const files = {
+      "one/shop.py": SHOP,
+      "two/store.py": SHOP,
+      "two/.vscode/settings.json": JSON.stringify({ "astral-lsp.fill.candidates": 7 }),
+      "both.code-workspace": JSON.stringify({ folders: [{ path: "one" }, { path: "two" }], settings: {} }),
+    };
+    const space = workspace({ files });
+    const options = { workspace: join(space.folder, "both.code-workspace"), settings: { "astral-lsp.fill.candidates": 3 } };
+    return withEditor(space, options, async (editor) => {
+      const starts = () => space.events().filter(({ event }) => event === "start");
+      for (const path of ["one/shop.py", "two/store.py"]) {
+        const name = path.split("/")[1];
+        await editor.openFile(path);
+        await editor.status(/^\s*Astral\s*$/);
+        await editor.page.locator(".squiggly-hint").first().waitFor({ timeout: 30_000 });
+        await editor.goTo(12, 13);
+        await fillHole(editor);
+        await editor.page.keyboard.press("Enter");
+        await backInFile(editor, name);
+        assert.match(await editor.saved(path), /return sum\(order\.price for order in orders\)\n/);
+      }
+      const engines = starts().map(({ root, candidates }) => [root.split("/").pop(), candidates]);
+      assert.deepEqual(engines, [["one", 3], ["two", 7]]);
+      assert.equal(new Set(starts().map(({ pid }) => pid)).size, 1, "a server for each folder");
+
+      await editor.page.locator('.explorer-folders-view .monaco-list-row[aria-label^="two"]').first().click({ button: "right" });
+      await editor.page.getByRole("menuitem", { name: "Remove Folder from Workspace" }).click();
+      await until("the engine of the folder to close", () =>
+        space.events().some(({ event, root }) => event === "close" && root.endsWith("/two")));
+      await editor.openFile("shop.py");
+      await editor.goTo(17, 10);
+      await editor.page.keyboard.press("Control+Alt+Space");
+      await editor.page.locator(list).filter({ hasText: "best = orders[0] … +4 lines" }).waitFor({ timeout: 30_000 });
       return {};
     });
   },

@@ -31,18 +31,21 @@ from astral_lsp.server.engine import Engine, OnJudged, OnProgress
 class ScriptedEngine:
     """Hands out the fills of the script and writes down what it was asked."""
 
-    def __init__(self, script: dict[str, Any], log: Path | None, settings: Settings, trusted: bool) -> None:
-        self._script, self._log = script, log
+    def __init__(
+        self, script: dict[str, Any], log: Path | None, settings: Settings, root: Path, trusted: bool
+    ) -> None:
+        self._script, self._log, self._root = script, log, root
         self._trusted = trusted
         self._status = "idle"
         self.on_status: Callable[[str], None] = lambda _status: None
-        facts = {"interpreter": settings.interpreter, "engine": settings.fill.engine, "pid": os.getpid()}
+        fill = {"engine": settings.fill.engine, "candidates": settings.fill.candidates}
+        facts = {"interpreter": settings.interpreter, **fill, "pid": os.getpid()}
         self._write("start", trusted=trusted, **facts)
 
     def _write(self, event: str, **facts: object) -> None:
         if self._log is not None:
             with self._log.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"event": event, **facts}) + "\n")
+                file.write(json.dumps({"event": event, "root": str(self._root), **facts}) + "\n")
 
     @property
     def status(self) -> str:
@@ -134,8 +137,8 @@ def main(argv: list[str]) -> int:
     script = json.loads(paths[0].read_text("utf-8"))
     log = paths[1] if len(paths) > 1 else None
 
-    def make(settings: Settings, _root: Path, trusted: bool) -> Engine:
-        return ScriptedEngine(script, log, settings, trusted)
+    def make(settings: Settings, root: Path, trusted: bool) -> Engine:
+        return ScriptedEngine(script, log, settings, root, trusted)
 
     return serve(engine_factory=make)
 

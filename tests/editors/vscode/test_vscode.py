@@ -50,6 +50,7 @@ def missing() -> str:
         "suggest",
         "refine",
         "notebook",
+        "roots",
         "untitled",
         "file",
         "selection",

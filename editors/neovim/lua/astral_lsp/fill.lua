@@ -132,6 +132,7 @@ end
 ---@field left boolean nobody waits for it any more
 ---@field latest table? what there is so far
 ---@field opened boolean the list has been asked for
+---@field early boolean? it opens before all is there
 ---@field cancel fun()
 ---@field update astral_lsp.Update?
 ---@field on_news fun(answer: table)
@@ -159,6 +160,8 @@ local function leave(drawing)
   end
 end
 
+local open
+
 ---@param request astral_lsp.FillRequest
 ---@param client vim.lsp.Client
 ---@param drawing astral_lsp.Drawing
@@ -174,6 +177,13 @@ local function choose(request, client, drawing, place, asked)
   local title = ('Fill the hole%s%s'):format(expected, stale)
   local question = { place = place, title = title, fills = answer.fills, more = not drawing.over }
   drawing.update = picker.ask(question, function(choice)
+    if choice ~= nil and choice.kind == 'wait' then
+      drawing.opened = false
+      if drawing.over then
+        open(request, client, bufnr, drawing, asked)
+      end
+      return
+    end
     leave(drawing)
     if choice == nil then
       done('left')
@@ -195,8 +205,9 @@ end
 ---@param bufnr integer
 ---@param drawing astral_lsp.Drawing
 ---@param asked astral_lsp.Asked
-local function open(request, client, bufnr, drawing, asked)
+function open(request, client, bufnr, drawing, asked)
   drawing.opened = true
+  drawing.update = nil
   locate(client, bufnr, drawing.latest, asked, function(place)
     if place == nil then
       leave(drawing)
@@ -276,15 +287,20 @@ function M.fill(request)
   lists = lists + 1
   local name = ('list %d'):format(lists)
   local argument = argument_of(client, bufnr, request)
-  if not request.best and picker.grows() then
+  if not request.best then
     argument.partial = name
     drawings[name] = drawing
   end
   drawing.on_news = function(answer)
     if drawing.update ~= nil then
       drawing.update(answer.fills, true)
-    elseif not drawing.opened and not vim.iter(answer.fills):all(verdicts.refused) then
-      open(request, client, bufnr, drawing, asked)
+    elseif not drawing.early and not vim.iter(answer.fills):all(verdicts.refused) then
+      drawing.early = true
+      vim.defer_fn(function()
+        if not (drawing.opened or drawing.over or drawing.left) then
+          open(request, client, bufnr, drawing, asked)
+        end
+      end, picker.grows() and 0 or picker.PATIENCE_MS)
     end
   end
   local function on_answer(err, answer)

@@ -15,6 +15,7 @@ local M = {}
 ---@alias astral_lsp.Answer
 ---| { kind: 'accept', fill: astral_lsp.Fill }
 ---| { kind: 'again' }
+---| { kind: 'wait' } show the list once more when the others are there
 ---| { kind: 'explain' }
 
 local namespace = vim.api.nvim_create_namespace('astral_lsp.picker')
@@ -43,6 +44,15 @@ end
 
 -- vim.ui.select ------------------------------------------------------------------------------------------------
 
+local LABELS = {
+  again = '… draw other candidates',
+  wait = '… wait for the others, which are being drawn',
+  explain = '… explain the verdicts',
+}
+
+---How long the first candidate waits for others, where the list cannot grow.
+M.PATIENCE_MS = 1000
+
 ---Ask through |vim.ui.select()|: every candidate stands numbered under the hole meanwhile.
 ---@param question astral_lsp.Question
 ---@param on_answer fun(answer: astral_lsp.Answer?)
@@ -58,7 +68,7 @@ local function ask_select(question, on_answer)
   local items = vim.tbl_map(function(fill)
     return { kind = 'accept', fill = fill }
   end, question.fills)
-  items[#items + 1] = { kind = 'again' }
+  items[#items + 1] = { kind = question.more and 'wait' or 'again' }
   items[#items + 1] = { kind = 'explain' }
   show_preview(question.place, question.fills)
   vim.ui.select(items, {
@@ -68,7 +78,7 @@ local function ask_select(question, on_answer)
       if item.kind == 'accept' then
         return verdicts.row(item.fill)
       end
-      return item.kind == 'again' and '… draw other candidates' or '… explain the verdicts'
+      return LABELS[item.kind]
     end,
   }, answer)
 end

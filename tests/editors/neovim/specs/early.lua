@@ -91,3 +91,44 @@ test(':AstralFill! waits for the best of all', function()
   end, 'the best is inserted')
   T.eq({}, rows())
 end)
+
+test('vim.ui.select opens after a second with what there is, and once more with all when one waits', function()
+  require('astral_lsp').setup({ picker = 'select' })
+  local bufnr = T.attached(AREA)
+  local asked = T.select(function(items)
+    return #items == 3 and 2 or 4 -- first the entry that waits, then the last candidate
+  end)
+  vim.cmd.AstralFill()
+  T.eventually(function()
+    return #asked == 1
+  end, 'the first question')
+  T.eq({
+    '✓ width * height   types ✓ · tests ✓ 3',
+    '… wait for the others, which are being drawn',
+    '… explain the verdicts',
+  }, asked[1].items)
+  T.eq(1, require('astral_lsp.fill').running())
+  T.eventually(function()
+    return #asked == 2
+  end, 'the second question')
+  T.eq(6, #asked[2].items)
+  T.eq('… draw other candidates', asked[2].items[5])
+  T.eventually(function()
+    return not T.text(bufnr):find('return ...', 1, true)
+  end, 'the choice is inserted')
+  T.eq(0, require('astral_lsp.fill').running())
+end)
+
+test('leaving vim.ui.select early cancels the rest', function()
+  local stopped = #T.engine_log('stopped')
+  require('astral_lsp').setup({ picker = 'select' })
+  local bufnr = T.attached(AREA)
+  T.select(function()
+    return nil
+  end)
+  vim.cmd.AstralFill()
+  T.eventually(function()
+    return #T.engine_log('stopped') == stopped + 1
+  end, 'the engine is told to stop')
+  T.has(T.text(bufnr), 'return ...')
+end)
