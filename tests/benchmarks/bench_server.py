@@ -185,6 +185,7 @@ class Row(NamedTuple):
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         rows = [*measure_start(Path(folder)), *measure_requests(Path(folder)), *measure_real(Path(folder))]
+        rows += measure_background(Path(folder))
     print(f"{'measure':44} {'p50':>8} {'p99':>8} {'limit':>8}")
     for row in rows:
         limit = "" if row.limit is None else f"{row.limit:g}"
@@ -256,6 +257,33 @@ def measure_real(root: Path) -> Iterator[Row]:
     yield Row(f"list during a real fill ({len(samples)} lists), ms", cuts[49], cuts[98], LIST_MS)
     yield Row("the same, slowest, ms", max(samples), max(samples), None)
     yield Row("resident memory after a real fill, MB", pipe.resident_mb(), pipe.resident_mb(), RSS_MB)
+    pipe.close()
+
+
+def measure_background(root: Path) -> Iterator[Row]:
+    """A keystroke and the list after it while mode onIdle fills; only the model is scripted."""
+    pipe = Pipe({}, root, WITHOUT_MODEL, settings={"fill": {"mode": "onIdle"}})
+    uri = (root / "big.py").as_uri()
+    text = source(LINES)
+    document = {"uri": uri, "languageId": "python", "version": 1, "text": text}
+    pipe.send("textDocument/didOpen", {"textDocument": document})
+    line = text[: text.index("...")].count("\n")
+    version = itertools.count(2)
+
+    def typed(number: int) -> None:
+        if number % 20 == 0:
+            time.sleep(3.0)  # longer than the pause after which the background begins
+        began = time.perf_counter()
+        edit(pipe, uri, next(version))
+        actions_at(pipe, uri, line)
+        samples.append((time.perf_counter() - began) * 1e3)
+        time.sleep(0.1)
+
+    samples: list[float] = []
+    for number in range(200):
+        typed(number)
+    cuts = statistics.quantiles(samples, n=100, method="inclusive")
+    yield Row("edit then list while the background fills, ms", cuts[49], cuts[98], HOLES_MS)
     pipe.close()
 
 

@@ -19,6 +19,8 @@ from tests.benchmarks.bench_server import FILL, LINES, LIST_MS, WITHOUT_MODEL, P
 pytestmark = pytest.mark.slow
 ROUNDS = 5
 SAMPLES = 200
+TYPING_MS = 50.0
+"""Less than people notice, with every worker on the one core that a test may have."""
 
 
 def _p99(work: Callable[[], object], pause: float) -> float:
@@ -91,7 +93,11 @@ def test_typing_while_the_background_fills(real: Pipe, tmp_path: Path) -> None:
     for _ in range(ROUNDS):
         time.sleep(4.0)
         rounds.append(_p99(typed, 0.01))
-    assert min(rounds) < 2 * LIST_MS, rounds
+    assert min(rounds) < TYPING_MS, rounds
+    holes = real.request(
+        "workspace/executeCommand", {"command": "astral.listHoles", "arguments": [{"uri": uri}]}
+    )
+    assert any(hole["fills"] for hole in holes), "nothing was filled in the background"
 
 
 def test_twenty_thousand_lines(scripted: Pipe, tmp_path: Path) -> None:
