@@ -73,7 +73,7 @@ def _parse(fill: str, hole: Hole) -> _Parsed | None:
     """The fill as Python by itself, None when it is only a piece of something."""
     body = fill.removeprefix(hole.lead)
     block = f"if 1:\n{hole.indent}" if hole.indent else ""
-    frames = {"expression": [("_f(", "\n)")], "statements": [(block, "")]}
+    frames = {"expression": [("_f(", "\n)"), ("_f[", "\n]")], "statements": [(block, "")]}
     for lead, tail in frames.get(hole.category, [("_f(", "\n)"), (block, "")]):
         source = plain(lead + body + tail)
         module = parse_or_none(source)

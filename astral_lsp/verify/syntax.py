@@ -192,6 +192,8 @@ def _not_one_expression(frame: Frame, fill: str, hole: Hole) -> Finding | None:
     """One expression that keeps together where it stands: no operator next to it takes a part of it away."""
     if _is_positional_argument(frame, hole):
         return _not_arguments(frame, fill)
+    if _is_slice(fill) and _is_index(frame):
+        return None
     starred = fill.lstrip().startswith("*")  # `*rest` among elements
     lead = "_f(" if starred else "("
     error = syntax_error(f"{lead}{fill}\n)")
@@ -206,6 +208,23 @@ def _not_one_expression(frame: Frame, fill: str, hole: Hole) -> Finding | None:
         message = "the fill does not keep together here: put it in parentheses"
         return Finding(message, "syntax", Span(0, len(fill)), confidence=0.6)
     return None
+
+
+def _is_index(frame: Frame) -> bool:
+    """The hole is all of a subscript's index, or all of one that a comma parts from others; whether the
+    brackets are a subscript's is for the compiler to say."""
+    return frame.before.rstrip()[-1:] in ("[", ",") and frame.after.lstrip()[:1] in ("]", ",")
+
+
+def _is_slice(fill: str) -> bool:
+    """``low:high:step`` in whole, any part left out."""
+    tree = parse_or_none(f"_[{plain(fill)}\n]")
+    value = tree.body[0].value if tree is not None and isinstance(tree.body[0], ast.Expr) else None
+    return (
+        isinstance(value, ast.Subscript)
+        and isinstance(value.value, ast.Name)
+        and isinstance(value.slice, ast.Slice)
+    )
 
 
 def _is_positional_argument(frame: Frame, hole: Hole) -> bool:

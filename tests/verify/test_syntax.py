@@ -68,6 +68,43 @@ def test_passed(text: str, fill: str) -> None:
     ast.parse(replace_span(text, hole.span, fill))
 
 
+INDEX = "def f(a):\n    return a[?i]\n"
+INDICES = "def f(a):\n    return a[0, ?i]\n"
+STOP = "def f(a):\n    return a[1:?i]\n"
+
+SLICES = [
+    (INDEX, ":"),
+    (INDEX, "1:"),
+    (INDEX, "::-1"),
+    (INDEX, "a : a + 1"),
+    (INDEX, "1"),
+    (INDEX, "1, 2"),
+    (INDICES, "1:2"),
+    (STOP, "2"),
+]
+
+
+@pytest.mark.parametrize(("text", "fill"), SLICES)
+def test_an_index_may_be_a_slice(text: str, fill: str) -> None:
+    assert judge(text, fill).status == "passed"
+
+
+@pytest.mark.parametrize(
+    ("text", "fill"),
+    [
+        (INDEX, "1] + a[2:"),
+        (INDEX, "1:2:3:4"),
+        (STOP, "1:2:3"),
+        (VALUE, "1:2"),
+        (ARGUMENTS, "1:2"),
+        ("x = [?i]\n", "1:2"),
+        ("x = {1, ?i}\n", "1:2"),
+    ],
+)
+def test_elsewhere_a_slice_fails(text: str, fill: str) -> None:
+    assert judge(text, fill).status == "failed"
+
+
 FAILED = [
     # (text, fill with the blamed part in guillemets)
     (RETURN, "«»"),
