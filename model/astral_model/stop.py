@@ -20,7 +20,7 @@ from functools import cached_property, lru_cache
 from astral_model.engine import Category
 
 _OTHER_HOLE = re.compile(r"\?\?|\?(?=[^\W\d])")
-_TOP_LEVEL = re.compile(r"^(?:async[ \t]+def\b|def\b|class\b|@)", re.MULTILINE)
+_TOP_LEVEL = re.compile(r"^[^\s#)\]}'\"]", re.MULTILINE)
 _NEW_TOP = re.compile(r"\n(?=[^\s)\]}'\"])")
 _WORD = re.compile(r"[^\W\d]\w*")
 _FILLERS = ("__hole__", "pass", "", "    pass\n", "__hole__,", "__hole__:", "(", ")")
@@ -189,17 +189,25 @@ def _expression(text: str) -> ast.AST | None:
 
 
 def _around(before: str, after: str) -> tuple[str, str]:
-    """The part of the file that must be parsed for each candidate."""
-    if len(before) + len(after) <= _WHOLE_FILE:
+    """The part of the file that must be parsed for each candidate: all of a short one, unless it is broken
+    outside the definition around the hole."""
+    head, tail = _definition(before, after)
+    rest = before[: len(before) - len(head)], after[len(tail) :]
+    short = len(before) + len(after) <= _WHOLE_FILE
+    if short and all(map(_parses, rest)):
         return before, after
+    if short or any(_parses(head + filler + tail) for filler in _FILLERS):
+        return head, tail
+    return before, after
+
+
+def _definition(before: str, after: str) -> tuple[str, str]:
+    """The top-level statement around the hole; of a definition, with its decorators."""
     starts = [match.start() for match in _TOP_LEVEL.finditer(before)]
     head = before[_decorated(before, starts) :] if starts else before
     line_end = after.find("\n") + 1
-    next_top = re.compile(r"^[^\s#)\]}'\"]", re.MULTILINE).search(after, line_end) if line_end else None
-    tail = after[: next_top.start()] if next_top else after
-    if any(_parses(head + filler + tail) for filler in _FILLERS):
-        return head, tail
-    return before, after
+    next_top = _TOP_LEVEL.search(after, line_end) if line_end else None
+    return head, after[: next_top.start()] if next_top else after
 
 
 def _decorated(before: str, starts: list[int]) -> int:

@@ -70,6 +70,26 @@ def test_any_text_that_lets_the_file_parse(marked: str, text: str, fits: bool) -
     assert frame(marked, "any").allows(text) is fits
 
 
+BROKEN = "def broken(:\n    pass\n\n\n"
+
+
+@pytest.mark.parametrize(
+    ("marked", "text", "fits"),
+    [
+        (BROKEN + "def f(a):\n    return $0\n", "a + 1", True),
+        (BROKEN + "def f(a):\n    return $0\n", "a +", False),
+        ("def f(a):\n    ret$0 + 1\n\n\n" + BROKEN, "urn a", True),
+        ("def f(a):\n    ret$0 + 1\n\n\n" + BROKEN, "urn a)", False),
+        ("@cached\n@wraps(f)\nclass A:\n    def f(self, $0\n        pass\n" + BROKEN, "a):", True),
+        ("x = [\n    1,\n    $0\n]\n" + BROKEN, "2, 3", True),
+        ("x = [\n    1,\n    $0\n]\n" + BROKEN, "2, 3]", False),
+        (BROKEN + "y = $0\nz = 1\n", "1 2", False),
+    ],
+)
+def test_a_selection_in_a_file_broken_elsewhere(marked: str, text: str, fits: bool) -> None:
+    assert frame(marked, "any").allows(text) is fits
+
+
 def test_long_files_are_judged_by_the_definition_around_the_hole() -> None:
     filler = "".join(f"def f{n}(a: int) -> int:\n    return a + {n}\n\n\n" for n in range(600))
     long = frame(filler + "@deco\ndef g(a):\n    return $0\n\n\n" + filler, "expression")
