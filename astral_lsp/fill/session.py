@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from astral_lsp.config import Settings
 from astral_lsp.constraints.specification import compile_specification, finish, propose, sight
@@ -28,7 +29,9 @@ from astral_lsp.verify.tests import TestsOracle
 from astral_lsp.verify.types import TypesOracle
 from astral_lsp.workers.protocol import Candidate, HoleTypes, ModelInfo, Propose, Proposed, Repair
 
-Status = Literal["idle", "loading", "filling"]
+Work = Literal["loading", "filling", "warming"]
+"""What a session may be at; of several at once, the first here is what people are told."""
+Status = Literal["idle"] | Work
 
 
 class Session:
@@ -38,7 +41,9 @@ class Session:
     def __init__(self, settings: Settings, root: Path, trusted: bool, models: Models | None = None) -> None:
         """``models``: shared with the sessions of other roots."""
         self.settings, self.root, self.trusted = settings, root, trusted
-        self.status: Status = "idle"
+        self._at: Counter[Work] = Counter()
+        self._types_warm = False
+        """mypy has read the program once: what comes now takes milliseconds."""
         self.on_status: Callable[[str], None] = lambda _status: None
         self._models = models or Models()
         self.model = self._models.borrow(settings.model)
@@ -77,32 +82,37 @@ class Session:
         """Load the weights (pulling them first if need be); raises WorkerFailure."""
         if self.model.loaded is not None:
             return self.model.loaded
-        with self._state("loading"):
+        with self._doing("loading"):
             return await self.model.load(on_progress)
 
     async def propose(
         self, params: Propose, on_candidate: Callable[[Candidate], None], stop: asyncio.Event
     ) -> Proposed:
         """Draw candidates; raises WorkerFailure."""
-        with self._state("filling"):
+        with self._doing("filling"):
             return await self.model.draw(params, params.budget_ms, on_candidate, stop)
 
     async def repair(
         self, params: Repair, on_candidate: Callable[[Candidate], None], stop: asyncio.Event
     ) -> Proposed:
         """Remask and draw again; raises WorkerFailure."""
-        with self._state("filling"):
+        with self._doing("filling"):
             return await self.model.draw(params, params.propose.budget_ms, on_candidate, stop)
 
+    @property
+    def status(self) -> Status:
+        """What people are told."""
+        return next((work for work in get_args(Work) if self._at[work]), "idle")
+
     @contextlib.contextmanager
-    def _state(self, status: Status) -> Iterator[None]:
-        before, self.status = self.status, status
-        self.on_status(status)
+    def _doing(self, work: Work) -> Iterator[None]:
+        self._at[work] += 1
+        self.on_status(self.status)
         try:
             yield
         finally:
-            self.status = before
-            self.on_status(before)
+            self._at[work] -= 1
+            self.on_status(self.status)
 
     # --- σ, Γ and the prompt ------------------------------------------------------------------------------
 
@@ -117,13 +127,15 @@ class Session:
         if problem is not None:
             return [merge_environment(text, hole, HoleTypes(None, [], problem.detail)) for hole in holes]
         known = everything if everything is not None else find_holes(text)
-        analysed = await self.types.analyse(
-            document.path,
-            text,
-            [hole.span for hole in holes],
-            [hole.span for hole in _distinct([*known, *holes])],
-            [hole.category != "statements" for hole in holes],
-        )
+        with contextlib.nullcontext() if self._types_warm else self._doing("warming"):
+            analysed = await self.types.analyse(
+                document.path,
+                text,
+                [hole.span for hole in holes],
+                [hole.span for hole in _distinct([*known, *holes])],
+                [hole.category != "statements" for hole in holes],
+            )
+        self._types_warm = True
         tree = await asyncio.to_thread(parse, text)
         return [
             merge_environment(text, hole, types, tree)
@@ -237,6 +249,7 @@ class Session:
 
     def _new_oracles(self) -> None:
         self.types, self.tests = TypesOracle(), TestsOracle()
+        self._types_warm = False
         self._types_opening, self._tests_opening = Opening(self._attempt_types), Opening(self._attempt_tests)
 
     async def _attempt_types(self, python: str) -> Verdict | None:

@@ -27,7 +27,7 @@ class Engine(Protocol):
 
     @property
     def status(self) -> str:
-        """'idle', 'loading', 'filling', ...: shown to people."""
+        """'loading' (the model), 'filling', 'warming' (mypy reads the program) or 'idle': shown to people."""
 
     async def analyse(
         self, document: Document, holes: list[Hole], everything: list[Hole]

@@ -29,7 +29,8 @@ LATE_SECONDS = 30.0
 OVERRUN = "verifying takes longer than the budget; the fills will be listed when it is done"
 QUEUED = "an earlier fill was still running; ask again"
 LOADING_INTERVAL = 0.2
-LOADING = ("loading", "warming", "downloading", "pulling")
+LOADING = ("loading",)
+"""States of an engine that cannot draw yet."""
 
 
 class StillLoading(Exception):

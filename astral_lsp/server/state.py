@@ -18,6 +18,7 @@ from astral_lsp import __version__
 from astral_lsp.config import Settings
 from astral_lsp.fill.report import FillOptions
 from astral_lsp.holes.model import Hole
+from astral_lsp.report import Fill
 from astral_lsp.server.background import Background
 from astral_lsp.server.client import Client
 from astral_lsp.server.definitions import Definitions
@@ -73,6 +74,8 @@ class AstralServer(LanguageServer):
         self.on_stop: Callable[[int], None] = lambda _code: None
         self.explanations: dict[str, str] = {}
         """Virtual documents by URI."""
+        self.gaps: dict[tuple[str, str, int], list[Fill]] = {}
+        """Fills of gaps, by URI, text and offset; dropped with all other verdicts."""
         self.temporary: list[Path] = []
         """Directories of ours to remove at the end."""
         self._known: dict[str, Known] = {}
@@ -172,6 +175,7 @@ class AstralServer(LanguageServer):
 
         A buffer's own file says nothing new about it: verdicts are about the buffer's text.
         """
+        self.gaps.clear()
         for engine in self.engines.values():
             engine.files_changed(paths)
         for document in self.documents:

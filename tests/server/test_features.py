@@ -9,6 +9,9 @@ import pytest
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 
+from astral_lsp.fill.document import Document
+from astral_lsp.server.documents import View
+from astral_lsp.server.gap import gap_at
 from tests.server.harness import Editor, at, capabilities, cursor, editor
 
 TEXT, WHERE = cursor(
@@ -167,6 +170,75 @@ async def test_inline_completion_is_opt_in(tmp_path: Path, on: bool) -> None:
             items = answer.items if answer is not None else []
             assert len(items) == (count if on else 0)
         assert len(session.log("fill")) == (1 if on else 0)
+
+
+async def _ghost(session: Editor, uri: str, where: types.Range, kind: str = "Invoked") -> list[Any]:
+    params = types.InlineCompletionParams(
+        context=types.InlineCompletionContext(trigger_kind=types.InlineCompletionTriggerKind[kind]),
+        text_document=_document(uri),
+        position=where.start,
+    )
+    answer = await session.client.text_document_inline_completion_async(params)
+    return list(answer.items) if answer is not None else []
+
+
+async def test_ghost_text_is_a_pure_insertion_where_an_expression_is_missing(tmp_path: Path) -> None:
+    text, where = cursor("def area(width: int) -> int:\n    # 😀\n    size = $0\n    return ...\n")
+    async with editor(tmp_path, settings={"inlineCompletion": True}, extra=INLINE) as session:
+        uri = session.open("area.py", text)
+        await session.until(lambda: session.statuses)
+        assert await _ghost(session, uri, where, "Automatic") == []
+        assert not session.log("fill"), "nobody asked"
+        first, second = await _ghost(session, uri, where)
+        assert (first.insert_text, second.insert_text) == ("first_1", "second_1")
+        assert first.range == where
+        (entry,) = session.log("fill")
+        assert entry["text"] == text.replace("size = ", "size = ...")
+        assert len(await _ghost(session, uri, where, "Automatic")) == 2, "it is known now"
+        assert len(session.log("fill")) == 1
+
+
+async def test_ghost_text_comes_unasked_in_mode_on_hole(tmp_path: Path) -> None:
+    text, where = cursor("def area(width: int) -> int:\n    return $0\n")
+    settings = {"inlineCompletion": True, "fill": {"mode": "onHole"}}
+    async with editor(tmp_path, settings=settings, extra=INLINE) as session:
+        uri = session.open("area.py", text)
+        await session.until(lambda: session.statuses)
+        first, *_ = await _ghost(session, uri, where, "Automatic")
+        assert first.insert_text == "first_1"
+        assert not session.client.progress_reports, "background work shows no bar"
+
+
+@pytest.mark.parametrize(
+    ("text", "fills"),
+    [
+        ("x = $0", True),
+        ("x: int = $0  # a note", True),
+        ("x =$0", False),
+        ("x = 1$0", False),
+        ("x = y $0", False),
+        ("def f(a):\n    return $0\n", True),
+        ("f($0)", True),
+        ("f(1, $0)", True),
+        ("f(1, key=$0)", False),
+        ("[n for n in $0]", True),
+        ("x = {'a': $0}", True),
+        ("# x = $0", False),
+        ('"""\nx = $0\n"""', False),
+        ("def f(x: $0): pass", False),
+        ("import $0", False),
+        ("$0", False),
+        ("x = 1\r\ny = $0\r\n", True),
+    ],
+)
+def test_gaps(text: str, fills: bool) -> None:
+    offset = text.index("$0")
+    document = Document("m.py", text.replace("$0", ""), 1)
+    found = gap_at(View(document, 0, []), offset)
+    assert (found is not None) is fills
+    if found is not None:
+        assert found.view.document.text == text.replace("$0", "...")
+        assert (found.hole.start, found.hole.end) == (offset, offset + 3)
 
 
 async def test_holes_are_listed_and_stepped_through(tmp_path: Path) -> None:

@@ -75,6 +75,18 @@ async def test_however_the_server_ends_no_worker_is_left(tmp_path: Path, how: st
     assert not [line for pid, line in children.items() if _is_alive(pid)]
 
 
+async def test_the_status_tells_that_mypy_reads_the_program_and_when_it_has(tmp_path: Path) -> None:
+    async with editor(tmp_path, command=SERVER) as session:
+        uri = session.open("area.py", TEXT)
+        await _typed(session, uri)
+        await session.until(lambda: session.statuses[-1].state == "idle")
+        assert "warming" in [status.state for status in session.statuses]
+        seen = len(session.statuses)
+        session.change(uri, (at(0, 37, 46), "list[bytes]"))
+        await session.until(lambda: "list[bytes]" in session.client.diagnostics[uri][0].message, 60)
+        assert "warming" not in [status.state for status in session.statuses[seen:]]
+
+
 async def test_a_fill_is_verified_by_the_real_oracles(tmp_path: Path) -> None:
     """Types by mypy and tests by pytest, of the unsaved buffer; a model that draws right and wrong."""
     text = "def area(width: int, height: int) -> int:\n    return ...\n"

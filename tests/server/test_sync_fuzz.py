@@ -1,6 +1,6 @@
 """A whole session under random incremental edits, in all three position encodings, against a text oracle.
 
-``ASTRAL_FUZZ_EDITS`` sets the number of edits of the whole run (CI: 2000; the full run: 10000 and more).
+``ASTRAL_FUZZ_EDITS`` sets the number of changes of the whole run, each of one to three edits.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from astral_lsp.server.text import Buffer, Encoding
 from tests.server.harness import editor
 from tests.server.test_text import oracle_offset, random_position
 
-EDITS = int(os.environ.get("ASTRAL_FUZZ_EDITS", "2000")) // 3
+EDITS = int(os.environ.get("ASTRAL_FUZZ_EDITS", "12000")) // 3
 CHECK_EVERY = 25
 START = 'def f(x: int) -> str:\n    """Doc 😀."""\n    return ...\n\n\nclass A:\n    name: str = __hole__\n'
 PIECES = [

@@ -237,6 +237,27 @@ const scenarios = {
     });
   },
 
+  /** Ghost text where an expression is missing: asked for by command, taken with Tab, gone with one undo. */
+  async ghost() {
+    const text = SHOP.replace("return ...", "return ");
+    const space = workspace({ files: { "shop.py": text } });
+    return withEditor(space, { settings: { "astral-lsp.inlineCompletion": true } }, async (editor) => {
+      await editor.openFile("shop.py");
+      await editor.status(/^\s*Astral\s*$/);
+      await editor.goTo(12, 12);
+      await editor.command("Trigger Inline Suggestion");
+      const lines = editor.page.locator(".editor-instance .view-lines").first();
+      await until("ghost text", async () => plain([await lines.innerText()]).includes("return sum(order.price for order"));
+      await editor.page.keyboard.press("Tab");
+      await editor.page.locator(".tab.dirty").waitFor();
+      assert.equal(await editor.saved("shop.py"), SHOP.replace("return ...", "return sum(order.price for order in orders)"));
+      await editor.page.keyboard.press("Control+Z");
+      await editor.page.locator(".tab.dirty").waitFor();
+      assert.equal(await editor.saved("shop.py"), text);
+      return {};
+    });
+  },
+
   /** One level of the best fill, with holes below it. */
   async refine() {
     return withEditor(workspace(), {}, async (editor) => {

@@ -18,10 +18,7 @@ EXTENSION = Path(__file__).parents[3] / "editors" / "vscode"
 MANIFEST: dict[str, Any] = json.loads((EXTENSION / "package.json").read_text("utf-8"))
 SECTION = "astral-lsp."
 CLIENT_ONLY = ("path", "install.", "preview", "trace.")
-NOT_IN_THE_EDITOR = (
-    "trusted",  # VS Code's workspace trust decides it
-    "inlineCompletion",  # VS Code draws none that replace text (tried in 1.100)
-)
+NOT_IN_THE_EDITOR = ("trusted",)  # VS Code's workspace trust decides it
 JSON_TYPES = {bool: "boolean", int: "integer", float: "number", str: "string"}
 
 

@@ -48,6 +48,7 @@ def missing() -> str:
         "lens",
         "early",
         "suggest",
+        "ghost",
         "refine",
         "notebook",
         "roots",
