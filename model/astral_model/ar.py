@@ -152,7 +152,7 @@ class ArEngine:
             one.preferred = one.text in typed
             one.unresolved = frame.unresolved(one.text)
             one.leaves, one.hollow = frame.leaves(one.text), frame.hollow(one.text)
-            one.broken = seam.broken(one.text)
+            one.broken, one.buries = seam.broken(one.text), frame.buries(one.text)
             one.ragged = (
                 one.text[-1:].isspace() and not one.text.endswith("\n") and request.suffix[:1] in " \t"
             )

@@ -37,6 +37,8 @@ class Evidence:
     """Starts a new top-level statement although the hole lies inside a block."""
     hollow: bool = False
     """Statements that do nothing."""
+    buries: bool = False
+    """The code behind the hole would never run."""
     broken: bool = False
     """Ends inside a word of the file (`astral_model.seam`)."""
     ragged: bool = False
@@ -59,6 +61,7 @@ WEIGHTS: dict[str, float] = {
     "empty": -4.0,
     "leaves": -2.0,
     "hollow": -3.0,
+    "buries": -4.0,
     "ragged": -1.0,
     "broken": -1.0,
     "preferred": 0.5,
@@ -85,6 +88,7 @@ def features(evidence: Evidence) -> dict[str, float]:
         "empty": float(not evidence.text.strip()),
         "leaves": float(evidence.leaves),
         "hollow": float(evidence.hollow),
+        "buries": float(evidence.buries),
         "ragged": float(evidence.ragged),
         "broken": float(evidence.broken),
         "unresolved": float(min(evidence.unresolved, 4)),

@@ -38,6 +38,9 @@ the text: how well a text joins what follows. Chosen on the pools of 53 developm
 LEAST_REPEAT = 8
 BROKEN_PENALTY = 2.5
 """Taken from log p(end) where the text stops inside a word of the file."""
+BURIES_PENALTY = 2.0
+"""Taken from the mean log probability of a text behind which the code of the file would never run, and from
+log p(end) where it would end, as `BROKEN_PENALTY`."""
 UNKNOWN_NAME_PENALTY = 0.5
 """Taken from the mean log probability for each name that is nowhere in Γ, in the file or built in."""
 
@@ -68,9 +71,12 @@ class EndRule:
         if not text.startswith(self._forced):
             return math.inf
         drawn = Drawn(strip_forced(text, self._forced), 0.0, 1, True)
-        if not any(self._frame.allows(shape) for shape in _shapes(drawn, self._request)):
+        shapes = _shapes(drawn, self._request)
+        allowed = next((shape for shape in shapes if self._frame.allows(shape)), None)
+        if allowed is None:
             return math.inf
-        return BROKEN_PENALTY if self._seam.broken(text) else 0.0
+        buried = BURIES_PENALTY * self._frame.buries(allowed)
+        return buried + (BROKEN_PENALTY if self._seam.broken(text) else 0.0)
 
 
 class FlowEngine:
@@ -332,6 +338,7 @@ class FlowEngine:
             if request.names:
                 unknown = frame.unknown_names(text, frozenset(request.names))
                 value -= UNKNOWN_NAME_PENALTY * len(unknown)
+            value -= BURIES_PENALTY * frame.buries(text)
             if text not in found or found[text].score < value:
                 found[text] = Draft(text, value, one.tokens, control.evaluations, self.name)
 

@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import ast
 import builtins
+import io
 import re
 import symtable
 import textwrap
+import tokenize
 import warnings
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
+from itertools import pairwise
 
 from astral_model.engine import Category
 
@@ -106,6 +109,15 @@ class Frame:
         lines = "\n" + text if self.before.endswith("\n") else text
         return self._inside and bool(_NEW_TOP.search(lines))
 
+    def buries(self, text: str) -> bool:
+        """Whether the code behind the hole would never run: commented out by the end of ``text``, or behind a
+        jump that ``text`` ends in."""
+        if self.category == "expression" or not self.after.strip():
+            return False
+        source = self.before + text + self.after
+        first, last = _line_and_column(self.before), _line_and_column(self.before + text)
+        return _comments_out(source, last, self.after) or _jumps_over(source, first, last)
+
     def unresolved(self, text: str) -> int:
         """Names that some scope reads and nothing binds once ``text`` stands in the hole.
 
@@ -139,6 +151,45 @@ class Frame:
         return read - _bound(tree) - names - self._words - _BUILTINS
 
 
+def _line_and_column(text: str) -> tuple[int, int]:
+    """Where ``text`` ends: line from 1, column in code points from 0."""
+    return text.count("\n") + 1, len(text) - (text.rfind("\n") + 1)
+
+
+def _comments_out(source: str, place: tuple[int, int], after: str) -> bool:
+    """Whether a comment that starts before ``place`` goes on over code behind it."""
+    if not after.split("\n", 1)[0].strip():
+        return False
+    line, column = place
+    try:
+        for token in tokenize.generate_tokens(io.StringIO(source).readline):
+            if token.type == tokenize.COMMENT and token.start[0] == line:
+                return token.start[1] < column
+    except (tokenize.TokenError, SyntaxError):
+        pass
+    return False
+
+
+def _jumps_over(source: str, first: tuple[int, int], last: tuple[int, int]) -> bool:
+    """Whether a statement that begins at ``last`` or later stands right behind a jump between ``first`` and
+    ``last``, in the same block."""
+    tree = _tree(source)
+    if tree is None:
+        return False
+    for node in ast.walk(tree):
+        for name in ("body", "orelse", "finalbody"):
+            block = getattr(node, name, None)
+            for jump, following in pairwise(block if isinstance(block, list) else []):
+                if isinstance(jump, _JUMPS) and first <= _starts(jump) < last <= _starts(following):
+                    return True
+    return False
+
+
+def _starts(statement: ast.stmt) -> tuple[int, int]:
+    return statement.lineno, statement.col_offset
+
+
+_JUMPS = (ast.Return, ast.Raise, ast.Continue, ast.Break)
 _BUILTINS = frozenset(dir(builtins)) | {"__file__", "__name__", "__class__"}
 
 

@@ -70,6 +70,27 @@ def test_any_text_that_lets_the_file_parse(marked: str, text: str, fits: bool) -
     assert frame(marked, "any").allows(text) is fits
 
 
+@pytest.mark.parametrize(
+    ("marked", "text", "buried"),
+    [
+        ("def f(l):\n    m = 0\n$0m\n", "    return max(l)\n\n", False),  # at the top level: runs
+        ("def f(l):\n    $0\n    return l\n", "return 1", True),
+        ("def f(l):\n    $0\n    return l\n", "if l:\n        return 1", False),
+        ("def f(l):\n    $0\n    return l\n", "if l:\n        return 1\n    raise E", True),
+        ("def f(l):\n    for x in l:\n        $0\n    return l\n", "continue", False),
+        ("def f(l):\n    for x in l:\n        $0\n        x()\n", "continue", True),
+        ("def f(l):\n    ans = $0 return ans\n", "1\n    #", True),
+        ("def f(l):\n    ans = $0  # why\n    return ans\n", "1", False),
+        ("def f(l):\n    ans = $0, 2\n    return ans\n", "'#'", False),
+        ("def f(l):\n    return 1\n    $0\n    x()\n", "y()", False),  # it was so before
+        ("def f(l):\n    $0\n", "return 1", False),
+        ("def f(l):\n    return $0\n    x()\n", "1", False),  # so it was before
+    ],
+)
+def test_a_text_that_buries_what_follows(marked: str, text: str, buried: bool) -> None:
+    assert frame(marked, "any").buries(text) is buried
+
+
 BROKEN = "def broken(:\n    pass\n\n\n"
 
 
