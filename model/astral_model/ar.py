@@ -12,7 +12,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from astral_model.backbone import Backbone, Cache, common_prefix
+from astral_model.backbone import Backbone, Cache
+from astral_model.contexts import Contexts
 from astral_model.engine import Control, Draft, Request
 from astral_model.healing import ForcedBytes, heal
 from astral_model.likelihood import Likelihood, Reading
@@ -35,28 +36,25 @@ READ_LIMIT = 10
 """Candidates that are read in full; the rest were clearly worse by what their stream said."""
 ATOM_LIMIT = 16
 """Well-typed atoms of Γ that are read."""
-CONTEXT_STEP = 256
-"""Tokens of context computed between two looks at the control."""
 MIDDLE_OF_TOKEN = -7.0
 """Stands for log p(end) where a boundary lies inside a token."""
 _UNREAD = Reading(0.0, 0, 0.0)
 
 
 class ArEngine:
-    """See the module. Not thread-safe; keeps the last context for the next call on the same file."""
+    """See the module. Not thread-safe.
+
+    ``contexts``: to share with another engine over the same backbone.
+    """
 
     name = "ar"
 
-    def __init__(self, backbone: Backbone) -> None:
+    def __init__(self, backbone: Backbone, contexts: Contexts | None = None) -> None:
         self.backbone = backbone
+        self.contexts = contexts or Contexts(backbone)
         self.likelihood = Likelihood(backbone)
         self._forced = ForcedBytes(backbone.tokenizer.pieces)
         self._special = backbone.tokenizer.special_ids
-        self._last: Cache | None = None
-
-    def forget(self) -> None:
-        """Let go of the kept context."""
-        self._last = None
 
     # --- the engine's face --------------------------------------------------------------------------------
 
@@ -100,7 +98,7 @@ class ArEngine:
         even for one candidate.
         """
         healed = heal(request.prefix)
-        context = self.context(healed.prefix, request.suffix, control)
+        context = self.contexts.get(healed.prefix, request.suffix, control)
         if context is None:
             return []
         frame = Frame(request.before, request.after, request.category, request.indent)
@@ -114,7 +112,7 @@ class ArEngine:
     def read_texts(self, request: Request, texts: list[str], control: Control) -> list[Evidence]:
         """What the base says of ``texts``, whoever drew them; [] when stopped before it had a context."""
         healed = heal(request.prefix)
-        context = self.context(healed.prefix, request.suffix, control) if texts else None
+        context = self.contexts.get(healed.prefix, request.suffix, control) if texts else None
         if context is None:
             return []
         frame = Frame(request.before, request.after, request.category, request.indent)
@@ -175,22 +173,6 @@ class ArEngine:
         return {text: cut for text, cut in found.items() if text and text not in request.rejected}
 
     # --- passes -------------------------------------------------------------------------------------------
-
-    def context(self, prefix: str, suffix: str, control: Control) -> Cache | None:
-        """The cached context of ``prefix`` and ``suffix``, reusing the last one; None when stopped."""
-        tokenizer = self.backbone.tokenizer
-        ids = tokenizer.fim_context(
-            tokenizer.encode(prefix) if prefix else [], tokenizer.encode(suffix) if suffix else []
-        )
-        cache = self._last
-        done = common_prefix(ids, cache.ids) if cache is not None else 0
-        while done < len(ids) or cache is None or cache.length != len(ids):
-            if control.stop():
-                return None
-            done = min(done + CONTEXT_STEP, len(ids))
-            cache = self.backbone.context(ids[:done], cache)
-        self._last = cache
-        return cache
 
     @torch.no_grad()
     def _draw(

@@ -15,6 +15,7 @@ from typing import Protocol
 from astral_model.adapter import Adapter, AdapterError
 from astral_model.ar import ArEngine
 from astral_model.backbone import Backbone
+from astral_model.contexts import Contexts
 from astral_model.engine import Control, Draft, Engine, Request
 from astral_model.ranking import Evidence, score
 
@@ -131,12 +132,13 @@ class Engines:
     def __init__(self, backbone: Backbone, adapter: Adapter | None = None, label: str = "") -> None:
         self.backbone = backbone
         self.adapter = label
-        self._ar = ar = ArEngine(backbone)
+        self.contexts = Contexts(backbone)
+        ar = ArEngine(backbone, self.contexts)
         self._engines: dict[str, Engine] = {"ar": ar}
         if adapter is not None:
             from astral_model.sampler import FlowEngine
 
-            flow = FlowEngine(backbone, adapter, context=ar.context)
+            flow = FlowEngine(backbone, adapter, contexts=self.contexts)
             self._engines |= {"flow": flow, "hybrid": HybridEngine(ar, flow)}
 
     @classmethod
@@ -148,9 +150,12 @@ class Engines:
         backbone = Backbone.load(path, cache_dir=cache_dir, int8=True)
         folder = _adapter_folder(adapter)
         if folder is None:
-            return cls(backbone)
-        loaded = Adapter.load(folder, backbone.shape, backbone.sha256, backbone.dtype, backbone.device)
-        return cls(backbone, loaded, f"{folder.name} {str(loaded.card['sha256'])[:12]}")
+            engines = cls(backbone)
+        else:
+            loaded = Adapter.load(folder, backbone.shape, backbone.sha256, backbone.dtype, backbone.device)
+            engines = cls(backbone, loaded, f"{folder.name} {str(loaded.card['sha256'])[:12]}")
+        engines.contexts.warm_up()
+        return engines
 
     def get(self, name: str) -> Engine | None:
         """The engine of that name, None when it needs an adapter that is not loaded."""
@@ -158,7 +163,7 @@ class Engines:
 
     def forget(self) -> None:
         """Let go of the context kept for the next call on the same file; the engines share one."""
-        self._ar.forget()
+        self.contexts.forget()
 
 
 def _adapter_folder(adapter: str) -> Path | None:

@@ -9,7 +9,6 @@ taken as a hole of its own, so that its length may change.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -17,6 +16,7 @@ from torch import Tensor
 
 from astral_model.adapter import Adapter
 from astral_model.backbone import Backbone, Cache
+from astral_model.contexts import Contexts
 from astral_model.decoding import Canvas, Decoding, Vocabulary, unmask
 from astral_model.denoiser import Denoiser
 from astral_model.engine import Control, Draft, Request
@@ -28,8 +28,6 @@ from astral_model.seam import Seam
 from astral_model.stop import Frame
 from astral_model.writing import Row, Writing, read, write
 
-CONTEXT_STEP = 256
-"""Tokens of context computed between two looks at the control."""
 LEAST_ROWS = 4
 """Rows drawn even for one candidate: a pass of four costs little more than a pass of one."""
 SUFFIX_WEIGHT = 1.5 / 12
@@ -80,9 +78,9 @@ class EndRule:
 
 
 class FlowEngine:
-    """See the module. Not thread-safe; keeps the last context for the next call on the same file.
+    """See the module. Not thread-safe.
 
-    ``context``: where to get caches from, to share them with another engine over the same backbone.
+    ``contexts``: to share with another engine over the same backbone.
     """
 
     name = "flow"
@@ -91,7 +89,7 @@ class FlowEngine:
         self,
         backbone: Backbone,
         adapter: Adapter,
-        context: Callable[[str, str, Control], Cache | None] | None = None,
+        contexts: Contexts | None = None,
         order: OrderName = "left_to_right",
         threshold: float = 0.9,
     ) -> None:
@@ -101,14 +99,13 @@ class FlowEngine:
         self.likelihood = Likelihood(backbone)
         self.order: OrderName = order
         self.threshold = threshold
-        self._context = context or self._own_context
-        self._last: Cache | None = None
+        self.contexts = contexts or Contexts(backbone)
 
     # --- the engine's face --------------------------------------------------------------------------------
 
     def propose(self, request: Request, control: Control) -> list[Draft]:
         """Fresh candidates, best first."""
-        context = self._context(heal(request.prefix).prefix, request.suffix, control)
+        context = self.contexts.get(heal(request.prefix).prefix, request.suffix, control)
         if context is None:
             return []
         frame = Frame(request.before, request.after, request.category, request.indent)
@@ -132,7 +129,7 @@ class FlowEngine:
         frame = Frame(request.before, request.after, request.category, request.indent)
         # another seed each round: what was rejected is known, drawing it again would be a waste
         generator = torch.Generator().manual_seed(request.seed + len(request.rejected))
-        context = self._context(heal(request.prefix).prefix, request.suffix, control)
+        context = self.contexts.get(heal(request.prefix).prefix, request.suffix, control)
         if context is None:
             return []
         found: dict[str, Draft] = {}
@@ -153,7 +150,7 @@ class FlowEngine:
         -inf for all when the control stops first.
         """
         healed = heal(request.prefix)
-        context = self._context(healed.prefix, request.suffix, control) if texts else None
+        context = self.contexts.get(healed.prefix, request.suffix, control) if texts else None
         if context is None or control.stop():
             return [float("-inf")] * len(texts)
         tokens = [self.backbone.tokenizer.encode(healed.forced + text) for text in texts]
@@ -289,7 +286,7 @@ class FlowEngine:
             after=tail + request.after,
             category="any",
         )
-        context = self._context(heal(inner.prefix).prefix, inner.suffix, control)
+        context = self.contexts.get(heal(inner.prefix).prefix, inner.suffix, control)
         if context is None:
             return []
         generator = torch.Generator().manual_seed(request.seed + len(request.rejected))
@@ -375,22 +372,6 @@ class FlowEngine:
             return count
 
         return min(map(inside, texts), default=0)
-
-    def _own_context(self, prefix: str, suffix: str, control: Control) -> Cache | None:
-        """The cache of this context, computed in parts; None when stopped before it was whole."""
-        tokenizer = self.backbone.tokenizer
-        ids = tokenizer.fim_context(tokenizer.encode(prefix), tokenizer.encode(suffix))
-        cache = self._last
-        if cache is not None and cache.ids == ids:
-            return cache
-        for end in [*range(CONTEXT_STEP, len(ids), CONTEXT_STEP), len(ids)]:
-            if control.stop():
-                return None
-            if cache is not None and cache.ids[:end] == ids[:end]:
-                continue
-            cache = self.backbone.context(ids[:end], cache)
-        self._last = cache.truncated(len(ids)) if cache is not None else None
-        return self._last
 
 
 def _shapes(drawn: Drawn, request: Request) -> list[str]:

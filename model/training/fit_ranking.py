@@ -40,7 +40,7 @@ def draw_pools(options: argparse.Namespace) -> None:
     backbone = Backbone.load(options.base, device="cpu", int8=True)
     adapter = Adapter.load(options.adapter, backbone.shape, backbone.sha256, backbone.dtype)
     ar = ArEngine(backbone)
-    engine = HybridEngine(ar, FlowEngine(backbone, adapter, context=ar.context))
+    engine = HybridEngine(ar, FlowEngine(backbone, adapter, contexts=ar.contexts))
     with options.out.open("a") as out:
         for path in options.rows:
             rows = [json.loads(line) for line in path.read_text().splitlines()]

@@ -95,10 +95,10 @@ def test_what_is_forgotten_is_computed_again() -> None:
     engine = engines.get("ar")
     assert isinstance(engine, ArEngine)
     engine.propose(HOLE, Control())
-    kept = engine.context(HOLE.prefix, HOLE.suffix, Control())
-    assert kept is engine.context(HOLE.prefix, HOLE.suffix, Control())
+    kept = engines.contexts.get(HOLE.prefix, HOLE.suffix, Control())
+    assert kept is engines.contexts.get(HOLE.prefix, HOLE.suffix, Control())
     engines.forget()
-    fresh = engine.context(HOLE.prefix, HOLE.suffix, Control())
+    fresh = engines.contexts.get(HOLE.prefix, HOLE.suffix, Control())
     assert fresh is not kept
     assert fresh is not None
     assert kept is not None

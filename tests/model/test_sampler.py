@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 from astral_model.adapter import Adapter
+from astral_model.contexts import Contexts
 from astral_model.decoding import Canvas, Decoding, Vocabulary, unmask
 from astral_model.denoiser import Denoiser
 from astral_model.engine import Control, Draft, Request
@@ -178,15 +179,16 @@ def test_remasking_takes_exactly_the_tokens_of_the_span() -> None:
 
 
 def test_a_shared_context_is_used() -> None:
-    asked: list[str] = []
-    own = engine()
+    contexts, asked = Contexts(BASE), []
+    inner = contexts.get
 
-    def context(prefix: str, suffix: str, control: Control):  # type: ignore[no-untyped-def]
+    def get(prefix: str, suffix: str, control: Control):  # type: ignore[no-untyped-def]
         asked.append(prefix)
-        return own._own_context(prefix, suffix, control)
+        return inner(prefix, suffix, control)
 
-    shared = Eager(BASE, ADAPTER, context)
-    assert texts(shared.propose(REQUEST, Control())) == texts(own.propose(REQUEST, Control()))
+    contexts.get = get  # type: ignore[method-assign]
+    shared = Eager(BASE, ADAPTER, contexts)
+    assert texts(shared.propose(REQUEST, Control())) == texts(engine().propose(REQUEST, Control()))
     assert asked == [heal(REQUEST.prefix).prefix]
 
 

@@ -1,0 +1,234 @@
+"""How well and how fast holes in real packages are filled: exact match, parse@1, type@1, by kind of hole.
+
+    python -m tests.benchmarks.fill_packages --packages pathspec,filelock,platformdirs,pygls --holes 400
+
+The packages are copied from ``--python``'s site-packages (of this interpreter, if not given); choose such as
+the adapter was not trained on (model/training/manifest.toml). Every engine fills the same holes with one
+candidate and nothing verified; mypy judges the fill afterwards, outside the time. Contexts are not shared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import random
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import msgspec
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "model"))  # the cutter of training data is not part of the installed package
+
+from training.holes import WEIGHTS, SourceText, cut  # noqa: E402
+
+from astral_lsp.config import Settings  # noqa: E402
+from astral_lsp.fill.document import Document  # noqa: E402
+from astral_lsp.fill.report import FillOptions  # noqa: E402
+from astral_lsp.fill.run import fill_hole  # noqa: E402
+from astral_lsp.fill.session import Session  # noqa: E402
+from astral_lsp.holes.find import find_holes  # noqa: E402
+from astral_lsp.holes.model import Hole  # noqa: E402
+from tests.benchmarks.fuzz_types import lay_out  # noqa: E402
+
+RANGES = ("line", "block", "rest_of_line", "span")
+"""Kinds that a person selects; the others are written as a placeholder."""
+MOST_PER_FILE = 12
+GROUPS = {
+    "expression": frozenset(WEIGHTS) - {*RANGES, "body"},
+    "line": frozenset(("line", "rest_of_line")),
+    "block, body": frozenset(("block", "body")),
+    "span": frozenset(("span",)),
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A hole in a file of a package, and what stood there."""
+
+    file: str
+    kind: str
+    text: str
+    start: int
+    end: int
+    answer: str
+
+    def hole(self) -> Hole | None:
+        """The hole as the server sees it."""
+        if self.kind in RANGES:
+            line = self.text[: self.start].rpartition("\n")[2]
+            indent = line[: len(line) - len(line.lstrip())]
+            return Hole(1, "selection", "selection", "any", self.start, self.end, "", indent)
+        return next((hole for hole in find_holes(self.text) if hole.start == self.start), None)
+
+
+@dataclass
+class Outcome:
+    """What one engine made of one case."""
+
+    file: str
+    kind: str
+    engine: str
+    answer: str
+    fill: str
+    exact: bool
+    parses: bool
+    types: str
+    evaluations: int
+    ms: float
+
+
+def cases(root: Path, count: int, seed: int) -> list[Case]:
+    """``count`` holes of all kinds, the same ones each time."""
+    files = sorted(path for path in root.rglob("*.py") if 800 < path.stat().st_size < 60_000)
+    found: list[Case] = []
+    for path in files:
+        found += _of_file(path, str(path.relative_to(root)), random.Random(f"{seed} {path.name}"))
+    random.Random(seed).shuffle(found)
+    return found[:count]
+
+
+def _of_file(path: Path, name: str, rng: random.Random) -> Iterator[Case]:
+    text = path.read_text("utf-8")
+    if "\r" in text or not text.isascii():
+        return
+    source = SourceText(text)
+    functions = list(source.functions())
+    rng.shuffle(functions)
+    for function in functions[:MOST_PER_FILE]:
+        kind = rng.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
+        place = cut(source, function, rng, kind)
+        case = _case(name, kind, text, *place) if place is not None else None
+        if case is not None and 0 < len(case.answer.strip()) <= 300 and case.hole() is not None:
+            yield case
+
+
+def _case(name: str, kind: str, text: str, start: int, end: int) -> Case | None:
+    if kind in RANGES:
+        answer = text[start:end]
+        return Case(name, kind, text[:start] + text[end:], start, start, answer)
+    answer = text[start:end]
+    start += len(answer) - len(answer.lstrip())
+    answer = answer.strip()
+    mark = "..." if kind == "body" else "__hole__"
+    rest = text[start + len(answer) :]
+    return Case(name, kind, text[:start] + mark + rest, start, start + len(mark), answer)
+
+
+async def run(
+    root: Path, found: list[Case], engines: list[str], options: argparse.Namespace
+) -> list[Outcome]:
+    """Every engine on every case; each outcome is written as soon as it is known."""
+    outcomes: list[Outcome] = []
+    session = Session(Settings(interpreter=options.python), root, trusted=False)
+    try:
+        with options.out.open("w") as sink:
+            await session.start_model()
+            for number, case in enumerate(found):
+                for outcome in await _fills(session, root, case, engines, options.budget):
+                    outcomes.append(outcome)
+                    sink.write(json.dumps(asdict(outcome)) + "\n")
+                sink.flush()
+                print(f"{number + 1} of {len(found)}", end="\r", file=sys.stderr, flush=True)
+        info = session.model.loaded
+        if info is not None:
+            print(f"model {info.model}, adapter {info.adapter}, {info.dtype}")
+    finally:
+        await session.close()
+    return outcomes
+
+
+async def _fills(
+    session: Session, root: Path, case: Case, engines: list[str], budget: float
+) -> list[Outcome]:
+    hole = case.hole()
+    assert hole is not None
+    document = Document(str(root / case.file), case.text, 0)
+    await session.environment(document, hole, [])  # mypy warm, for all engines alike
+    options = FillOptions(candidates=1, budget_s=budget, run_tests=False, check_types=False)
+    found = []
+    for engine in engines:
+        await session.model.forget()
+        began = time.perf_counter()
+        report = await fill_hole(
+            session, document, hole, msgspec.structs.replace(options, engine=engine), holes=[]
+        )
+        ms = (time.perf_counter() - began) * 1e3
+        best = next(iter(report.ranked), None)
+        fill = best.text if best is not None else ""
+        [types] = await session.check_types(document, hole, [fill], [], budget_s=60)
+        syntax = session.check_syntax(document, hole, fill, []).status
+        found.append(
+            Outcome(
+                case.file,
+                case.kind,
+                engine,
+                case.answer,
+                fill,
+                fill.strip() == case.answer.strip(),
+                best is not None and syntax == "passed",
+                types.status if best is not None else "failed",
+                report.evaluations,
+                round(ms, 1),
+            )
+        )
+    return found
+
+
+def table(outcomes: list[Outcome], engines: list[str]) -> str:
+    """One row for each engine and group of kinds."""
+    lines = ["| kind | holes | engine | exact | parse@1 | type@1 | evaluations | s p50 | s p95 |"]
+    lines.append("|---|---|---|---|---|---|---|---|---|")
+    groups = {**GROUPS, "all": frozenset(WEIGHTS)}
+    for group, kinds in groups.items():
+        for engine in engines:
+            mine = [one for one in outcomes if one.engine == engine and one.kind in kinds]
+            if mine:
+                lines.append(f"| {group} | {len(mine)} | `{engine}` | {_row(mine)} |")
+    return "\n".join(lines)
+
+
+def _row(mine: list[Outcome]) -> str:
+    n = len(mine)
+    decided = [one.types for one in mine if one.types in ("passed", "failed")]
+    seconds = sorted(one.ms / 1e3 for one in mine)
+    shares = [
+        f"{100 * sum(one.exact for one in mine) / n:.1f} %",
+        f"{100 * sum(one.parses for one in mine) / n:.1f} %",
+        f"{100 * decided.count('passed') / max(1, len(decided)):.1f} % of {len(decided)}",
+        f"{statistics.mean(one.evaluations for one in mine):.0f}",
+        f"{statistics.median(seconds):.1f}",
+        f"{seconds[min(n - 1, int(0.95 * n))]:.1f}",
+    ]
+    return " | ".join(shares)
+
+
+def main() -> None:
+    """See the module's docstring."""
+    parser = argparse.ArgumentParser(description="Fill holes cut from installed packages.")
+    parser.add_argument("--packages", required=True)
+    parser.add_argument("--python", default=sys.executable)
+    parser.add_argument("--holes", type=int, default=400)
+    parser.add_argument("--engines", default="ar,flow,hybrid")
+    parser.add_argument("--budget", type=float, default=30.0)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=Path("fill_packages.jsonl"))
+    options = parser.parse_args()
+    engines = options.engines.split(",")
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        lay_out(options.packages.split(","), options.python, root)
+        found = cases(root, options.holes, options.seed)
+        print(f"{len(found)} holes of {options.packages}, 1 candidate, nothing verified, {options.budget} s")
+        outcomes = asyncio.run(run(root, found, engines, options))
+    print(table(outcomes, engines))
+
+
+if __name__ == "__main__":
+    main()
