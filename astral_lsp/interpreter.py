@@ -18,8 +18,9 @@ class NoInterpreter(ValueError):
 def find_interpreter(root: Path, setting: str = "") -> str:
     """Return the path of the user's interpreter.
 
-    In order: the setting, a virtual environment in ``root`` or a folder above it, ``VIRTUAL_ENV``,
-    ``CONDA_PREFIX``, ``python3`` on PATH, our own. Raises NoInterpreter for a setting that does not exist.
+    In order: the setting, a virtual environment in ``root`` or a folder above it in the same repository,
+    ``VIRTUAL_ENV``, ``CONDA_PREFIX``, ``python3`` on PATH, our own. Raises NoInterpreter for a setting that
+    does not exist.
     """
     if setting:
         path = Path(setting).expanduser()
@@ -43,15 +44,23 @@ def from_command_line(value: str) -> str:
 
 
 def _prefixes(root: Path) -> Iterator[Path]:
-    for folder in (root, *root.parents):
+    for folder in _workspace(root):
         for name in _NAMES:
             if (folder / name / "pyvenv.cfg").is_file():
                 yield folder / name
-        if (folder / ".git").exists():
-            break
     for variable in ("VIRTUAL_ENV", "CONDA_PREFIX"):
         if value := os.environ.get(variable):
             yield Path(value)
+
+
+def _workspace(root: Path) -> list[Path]:
+    """``root`` and the folders above it up to the repository's; outside of a repository ``root`` alone.
+
+    What lies further up is not the project's: a program there may even be somebody else's (in /tmp, say).
+    """
+    folders = [root, *root.parents]
+    top = next((index for index, folder in enumerate(folders) if (folder / ".git").exists()), 0)
+    return folders[: top + 1]
 
 
 def _inside(prefix: Path) -> str | None:

@@ -199,7 +199,7 @@ class _Run:
             self.messages.append(
                 "cancelled before a candidate was drawn"
                 if self.stop.is_set()
-                else f"no candidate within {self.options.budget_s:g} s"
+                else f"no candidate within {self.options.budget_s:.3g} s"
             )
 
     async def _warm_tests(self) -> None:

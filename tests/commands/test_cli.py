@@ -84,6 +84,25 @@ def test_a_bad_setting_is_named(module: Path, capsys: pytest.CaptureFixture[str]
     assert "gpt" in error
 
 
+def test_an_environment_is_the_projects_only_within_its_repository(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("VIRTUAL_ENV", "CONDA_PREFIX"):
+        monkeypatch.delenv(variable, raising=False)
+    root = tmp_path / "repository" / "project"
+    root.mkdir(parents=True)
+    python = tmp_path / "venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.touch()
+    (tmp_path / "venv" / "pyvenv.cfg").touch()
+    assert find_interpreter(root) != str(python)
+    (tmp_path / "repository" / ".git").mkdir()
+    assert find_interpreter(root) != str(python)
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "repository" / ".git").rmdir()
+    assert find_interpreter(root) == str(python)
+
+
 def test_doctor_names_a_wrong_interpreter(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", str(tmp_path), "--interpreter", "/no/python", "--json"]) == 1
     answer = json.loads(capsys.readouterr().out)
