@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import os
 import sys
@@ -18,9 +19,33 @@ _COMMANDS = {
 }
 
 
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NO_PORT = (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run the command line and return its exit code; a command's modules load only when it is asked for."""
-    argv = sys.argv[1:] if argv is None else argv
+    try:
+        code = _run(sys.argv[1:] if argv is None else argv)
+        sys.stdout.flush()
+    except BrokenPipeError:  # `astral-lsp holes FILE | head`: the reader has seen enough
+        _drop_output()
+        return 1
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        print(f"astral-lsp: the output could not be written: {error.strerror}", file=sys.stderr)
+        _drop_output()
+        return 1
+    return code
+
+
+def _drop_output() -> None:
+    """Keep the interpreter from flushing once more at its end what cannot be written."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _run(argv: list[str]) -> int:
     if argv and argv[0] == "model":
         from astral_lsp.commands import model as model_cli
 
@@ -32,13 +57,7 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.command is None:
         parser.print_help(sys.stderr)
         return 2
-    try:
-        code = int(arguments.run(arguments))
-        sys.stdout.flush()
-    except BrokenPipeError:  # `astral-lsp holes FILE | head`: the reader has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    return code
+    return int(arguments.run(arguments))
 
 
 def _parser(argv: list[str]) -> argparse.ArgumentParser:
@@ -49,7 +68,7 @@ def _parser(argv: list[str]) -> argparse.ArgumentParser:
     face.add_argument(
         "--tcp",
         metavar="PORT",
-        type=int,
+        type=_port,
         help="serve on this port of the loopback interface; 0 takes a free one and says which",
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
@@ -65,7 +84,21 @@ def _parser(argv: list[str]) -> argparse.ArgumentParser:
 def _serve(arguments: argparse.Namespace) -> int:
     from astral_lsp.server.app import serve
 
-    return serve(port=arguments.tcp)
+    try:
+        return serve(port=arguments.tcp)
+    except OSError as error:
+        if arguments.tcp is None or error.errno not in _NO_PORT:
+            raise
+        reason = os.strerror(error.errno)
+        print(f"astral-lsp: port {arguments.tcp} cannot be listened on: {reason}", file=sys.stderr)
+        return 2
+
+
+def _port(value: str) -> int:
+    number = int(value)
+    if not 0 <= number < 1 << 16:
+        raise argparse.ArgumentTypeError(f"{value} is no port: 0 to 65535")
+    return number
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -159,6 +160,37 @@ def test_a_reader_that_goes_away_is_no_error(module: Path) -> None:
         assert process.stdout.readline()
         process.stdout.close()
         assert process.stderr.read() == b""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+@pytest.mark.parametrize("arguments", [["holes"], ["holes", "--json"], ["model", "list"]])
+def test_output_that_finds_no_room_is_one_line(module: Path, arguments: list[str]) -> None:
+    operand = [] if arguments[0] == "model" else [str(module)]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "astral_lsp.cli", *arguments, *operand],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    message = "astral-lsp: the output could not be written: No space left on device\n"
+    assert (done.returncode, done.stderr) == (1, message)
+
+
+def test_a_port_that_is_taken_is_one_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        command = [sys.executable, "-m", "astral_lsp.cli", "--tcp", str(port)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    message = f"astral-lsp: port {port} cannot be listened on: Address already in use\n"
+    assert (done.returncode, done.stderr) == (2, message)
+
+
+@pytest.mark.parametrize("port", ["-1", "65536", "http"])
+def test_what_is_no_port_is_a_usage_error(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main([f"--tcp={port}"])
+    assert "--tcp" in capsys.readouterr().err
 
 
 def test_a_file_over_the_limit_is_refused(module: Path, capsys: pytest.CaptureFixture[str]) -> None:
