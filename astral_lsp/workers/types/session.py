@@ -6,10 +6,12 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 from mypy.version import __version__
 
 from astral_lsp.workers.protocol import Analyse, Analysed, CheckTypes, Judged, OpenTypes
 from astral_lsp.workers.types.analyse import analyse
+from astral_lsp.workers.types.bare import Bare
 from astral_lsp.workers.types.configuration import configure
 from astral_lsp.workers.types.expected import Observer
 from astral_lsp.workers.types.frame import Frames
@@ -31,6 +33,7 @@ class Session:
         self.frames = Frames(program, observer)
         self.quick = Quick(program, observer)
         self.judge = Judge(program, self.frames)
+        self.bare = Bare(program)
 
     def about(self) -> dict[str, Any]:
         """What was set up, for people."""
@@ -49,7 +52,14 @@ class Session:
 
     def check(self, params: CheckTypes, cancelled: Callable[[], bool]) -> Judged:
         """Verdicts of the fills."""
-        return self.judge.check(params, self._path(params.path), cancelled)
+        path = self._path(params.path)
+        alone = self.bare.verdicts(params, path, cancelled)
+        rest = [fill for fill in params.fills if fill not in alone]
+        if alone and not rest:
+            return Judged([alone[fill] for fill in params.fills], 0.0)
+        judged = self.judge.check(msgspec.structs.replace(params, fills=rest), path, cancelled)
+        others = dict(zip(rest, judged.verdicts, strict=True))
+        return Judged([alone.get(fill) or others[fill] for fill in params.fills], judged.elapsed_ms)
 
     def close(self) -> None:
         """End what was started."""
