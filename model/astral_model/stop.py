@@ -93,7 +93,19 @@ class Frame:
         if plain is None:
             return False
         closed = _tree(f"{self.before}({text}){self.after}")
-        return closed is not None and ast.dump(plain) == ast.dump(closed)
+        if closed is None:
+            return self._is_slice(plain, text)
+        return ast.dump(plain) == ast.dump(closed)
+
+    def _is_slice(self, tree: ast.Module, text: str) -> bool:
+        """Whether ``text`` is one whole slice of a subscript: no expression, but it may stand for one there."""
+        first, last = _line_and_byte(self.before), _line_and_byte(self.before + text)
+        return any(
+            isinstance(node, ast.Slice)
+            and (node.lineno, node.col_offset) == first
+            and (node.end_lineno, node.end_col_offset) == last
+            for node in ast.walk(tree)
+        )
 
     def _are_statements(self, text: str) -> bool:
         """Whole statements, the first without indentation, none of them outside the block."""
@@ -154,6 +166,11 @@ class Frame:
 def _line_and_column(text: str) -> tuple[int, int]:
     """Where ``text`` ends: line from 1, column in code points from 0."""
     return text.count("\n") + 1, len(text) - (text.rfind("\n") + 1)
+
+
+def _line_and_byte(text: str) -> tuple[int, int]:
+    """Where ``text`` ends as the tree counts: line from 1, column in bytes of UTF-8."""
+    return text.count("\n") + 1, len(text[text.rfind("\n") + 1 :].encode())
 
 
 def _comments_out(source: str, place: tuple[int, int], after: str) -> bool:

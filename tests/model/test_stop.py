@@ -33,6 +33,13 @@ def frame(marked: str, category: Category, indent: str = "") -> Frame:
         ("if $0:\n    pass\n", "x: print()", False),
         ("x = ??\ny = $0\n", "a", True),  # another hole in the file
         ("x = ?other\ny = $0\n", "a)", False),
+        ("x[$0]\n", "1:", True),
+        ("x[$0]\n", "a:b:-1", True),
+        ("'é', x[$0]\n", ":2", True),
+        ("x[$0, 1]\n", ":", True),
+        ("x[1:$0]\n", "2:3", False),  # half of a slice
+        ("x[$0]\n", "1:2, 3", False),
+        ("f($0)\n", "1:2", False),
         ("def broken(:\n    pass\ny = $0\n", "a", True),  # broken elsewhere: the text alone is judged
         ("def broken(:\n    pass\ny = $0\n", "a b", False),
     ],
