@@ -98,7 +98,7 @@ class Frame:
         return ast.dump(plain) == ast.dump(closed)
 
     def _is_slice(self, tree: ast.Module, text: str) -> bool:
-        """Whether ``text`` is one whole slice of a subscript: no expression, but it may stand for one there."""
+        """Whether ``text`` is one whole slice of a subscript, which stands there as an expression would."""
         first, last = _line_and_byte(self.before), _line_and_byte(self.before + text)
         return any(
             isinstance(node, ast.Slice)
