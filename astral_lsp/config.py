@@ -53,6 +53,8 @@ class FillSettings(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_f
     max_tokens: int = 96
     mode: Literal["manual", "onHole", "onIdle"] = "manual"
     """When fills are computed without being asked for."""
+    read_ahead: bool = True
+    """Whether the model reads the context of a hole while the cursor rests on it."""
 
 
 class ModelSettings(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):

@@ -23,11 +23,13 @@ from astral_lsp.workers.protocol import (
     Progress,
     Propose,
     Proposed,
+    ReadAhead,
     Repair,
 )
 
 GRACE_MS = 3000.0
 """What a model call may take beyond its own budget before its worker counts as hung."""
+READ_AHEAD_SECONDS = 60.0
 LOAD_SECONDS = 1800.0
 """The first load may pull the weights over a slow line."""
 
@@ -68,6 +70,8 @@ class ModelWorker:
         self._calls = 0
         self._used = time.monotonic()
         self._retired = False
+        self._reading: asyncio.Event | None = None
+        """Set to stop reading ahead: somebody wants to draw."""
 
     @property
     def loaded(self) -> ModelInfo | None:
@@ -102,6 +106,19 @@ class ModelWorker:
         if self.loaded is not None:
             await self.process.call(Forget(), timeout=GRACE_MS / 1e3)
 
+    async def read_ahead(self, params: Propose) -> None:
+        """Have the context of ``params`` computed if the model is loaded and has nothing to do; whoever draws
+        stops it, and loses nothing of it. Raises WorkerFailure."""
+        if self.loaded is None or self._turn.locked():
+            return
+        stop = asyncio.Event()
+        async with self._turn:
+            self._reading = stop
+            try:
+                await self.process.call(ReadAhead(params), timeout=READ_AHEAD_SECONDS, stop=stop)
+            finally:
+                self._reading = None
+
     async def draw(
         self,
         params: Propose | Repair,
@@ -116,6 +133,8 @@ class ModelWorker:
                 on_candidate(msgspec.convert(event.body, Candidate))
 
         self._refuse_if_retired()
+        if self._reading is not None:
+            self._reading.set()
         began = time.monotonic()
         self._calls += 1
         try:

@@ -27,6 +27,7 @@ from astral_lsp.report import Verdict, not_run, unavailable
 from astral_lsp.verify.syntax import check_syntax
 from astral_lsp.verify.tests import TestsOracle
 from astral_lsp.verify.types import TypesOracle
+from astral_lsp.workers.process import WorkerFailure
 from astral_lsp.workers.protocol import Candidate, HoleTypes, ModelInfo, Propose, Proposed, Repair
 
 Work = Literal["loading", "filling", "warming"]
@@ -98,6 +99,19 @@ class Session:
         """Remask and draw again; raises WorkerFailure."""
         with self._doing("filling"):
             return await self.model.draw(params, params.propose.budget_ms, on_candidate, stop)
+
+    async def read_ahead(
+        self, document: Document, hole: Hole, options: FillOptions, holes: list[Hole]
+    ) -> None:
+        """Have the model read the context of ``hole``, which may be filled next. Costs nothing where the
+        model is not loaded or busy; failures show when a fill is asked for."""
+        if self.model.loaded is None:
+            return
+        others = [other for other in holes if other.span != hole.span]
+        known = await self.environment(document, hole, others)
+        params = await self.prepare(document, hole, others, known, options)
+        with contextlib.suppress(WorkerFailure):
+            await self.model.read_ahead(params)
 
     @property
     def status(self) -> Status:

@@ -46,6 +46,11 @@ class Engine(Protocol):
     ) -> FillReport:
         """Fill one hole; setting ``stop`` asks for the best so far, cancelling abandons."""
 
+    async def read_ahead(
+        self, document: Document, hole: Hole, options: FillOptions, holes: list[Hole]
+    ) -> None:
+        """``hole`` may be filled next: get ready what takes long, if nothing else is going on."""
+
     async def start_model(self, on_progress: OnProgress) -> None:
         """Load the weights now."""
 

@@ -56,6 +56,12 @@ class SessionEngine:
         """See `Engine.fill`."""
         return await fill_hole(self._session, document, hole, options, on_progress, stop, holes, on_judged)
 
+    async def read_ahead(
+        self, document: Document, hole: Hole, options: FillOptions, holes: list[Hole]
+    ) -> None:
+        """See `Engine.read_ahead`."""
+        await self._session.read_ahead(document, hole, options, holes)
+
     async def start_model(self, on_progress: OnProgress) -> None:
         """See `Engine.start_model`."""
         await self._session.start_model(on_progress)

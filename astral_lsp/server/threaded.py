@@ -111,6 +111,12 @@ class ThreadedEngine:
         await here.wait()
         self._remote.call_soon_threadsafe(there.set)
 
+    async def read_ahead(
+        self, document: Document, hole: Hole, options: FillOptions, holes: list[Hole]
+    ) -> None:
+        """See `Engine.read_ahead`."""
+        await self._run(self._engine.read_ahead(document, hole, options, holes))
+
     async def start_model(self, on_progress: OnProgress) -> None:
         """See `Engine.start_model`."""
         await self._run(self._engine.start_model(self._progress_home(on_progress)))

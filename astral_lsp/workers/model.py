@@ -27,17 +27,18 @@ from astral_lsp.workers.protocol import (
     Call,
     Cancel,
     Candidate,
+    Done,
     Event,
     Failure,
     FailureKind,
     Forget,
-    Forgotten,
     Load,
     Message,
     ModelInfo,
     Progress,
     Propose,
     Proposed,
+    ReadAhead,
     Ready,
     Repair,
     Result,
@@ -72,6 +73,10 @@ class Model(Protocol):
 
     def forget(self) -> None:
         """Let go of cached contexts."""
+        ...
+
+    def read_ahead(self, request: Request, control: Control) -> None:
+        """Compute and keep the context of ``request``."""
         ...
 
 
@@ -204,7 +209,9 @@ class Worker:
         if call.method == Forget.method:
             if self._loading is not None and self._loading.model is not None:
                 self._loading.model.forget()
-            return Forgotten()
+            return Done()
+        if call.method == ReadAhead.method:
+            return self._read_ahead(call.id, msgspec.convert(call.params, ReadAhead).propose)
         raise WorkerError("bad_request", f"the model worker has no method {call.method!r}")
 
     # --- load ---------------------------------------------------------------------------------------------
@@ -238,6 +245,11 @@ class Worker:
                 self._wire.send(Event(call_id, "progress", Progress(*shown)))
 
     # --- propose and repair ---------------------------------------------------------------------------------
+
+    def _read_ahead(self, call_id: int, params: Propose) -> Done:
+        control = Control(cancelled=lambda: self._wire.cancelled(call_id))
+        self._model(call_id, None).read_ahead(_request(params, frozenset()), control)
+        return Done()
 
     def _propose(self, call_id: int, params: Propose, repair: Repair | None) -> Proposed:
         if params.candidates < 1 or params.max_tokens < 1:
@@ -386,6 +398,10 @@ class _Loaded:
     def forget(self) -> None:
         """See `Model`."""
         self._engines.forget()
+
+    def read_ahead(self, request: Request, control: Control) -> None:
+        """See `Model`."""
+        self._engines.read_ahead(request, control)
 
 
 def main(loader: Loader = load_model) -> None:

@@ -171,8 +171,16 @@ class Repair(msgspec.Struct):
     """Texts that failed already and must not come back."""
 
 
-class Forgotten(msgspec.Struct):
+class Done(msgspec.Struct):
     """Nothing to say."""
+
+
+class ReadAhead(msgspec.Struct):
+    """model: compute the context of a hole that may be filled next; a cancel keeps what was done."""
+
+    method: ClassVar[str] = "read_ahead"
+    result: ClassVar[type] = Done
+    propose: Propose
 
 
 class Forget(msgspec.Struct):
@@ -180,7 +188,7 @@ class Forget(msgspec.Struct):
     nothing to what ran before."""
 
     method: ClassVar[str] = "forget"
-    result: ClassVar[type] = Forgotten
+    result: ClassVar[type] = Done
 
 
 class Name(msgspec.Struct):

@@ -50,7 +50,7 @@ class Contexts:
         while done < len(ids) or cache is None or cache.length != len(ids):
             if control.stop():
                 return None
-            first, done, began = done, min(done + CHUNK, len(ids)), time.monotonic()
+            first, done, began = done, min(done + self._chunk(), len(ids)), time.monotonic()
             self._last = cache = self.backbone.context(ids[:done], cache)
             self._measure(done - first, time.monotonic() - began)
         self._asked = asked
@@ -67,6 +67,10 @@ class Contexts:
         began = time.monotonic()
         self.backbone.context(ids)
         self._measure(_WARM_UP, time.monotonic() - began)
+
+    def _chunk(self) -> int:
+        """Half a second's tokens on a slow machine: a stop should not have to wait longer."""
+        return CHUNK if self.pace is None else max(_WARM_UP, min(CHUNK, int(self.pace / 2)))
 
     def _measure(self, tokens: int, seconds: float) -> None:
         if tokens >= _WARM_UP // 2:

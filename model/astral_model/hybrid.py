@@ -17,6 +17,7 @@ from astral_model.ar import ArEngine
 from astral_model.backbone import Backbone
 from astral_model.contexts import Contexts
 from astral_model.engine import Control, Draft, Engine, Request
+from astral_model.healing import heal
 from astral_model.ranking import Evidence, score
 
 RELEASED = "astral-0.5b"
@@ -164,6 +165,10 @@ class Engines:
     def forget(self) -> None:
         """Let go of the context kept for the next call on the same file; the engines share one."""
         self.contexts.forget()
+
+    def read_ahead(self, request: Request, control: Control) -> None:
+        """Compute the context of ``request`` and keep it; a fill of that hole then starts drawing at once."""
+        self.contexts.get(heal(request.prefix).prefix, request.suffix, control)
 
 
 def _adapter_folder(adapter: str) -> Path | None:

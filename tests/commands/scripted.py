@@ -14,9 +14,9 @@ from astral_lsp.fill import models
 from astral_lsp.workers.process import WorkerFailure
 from astral_lsp.workers.protocol import (
     Candidate,
+    Done,
     Event,
     Forget,
-    Forgotten,
     Load,
     ModelInfo,
     Propose,
@@ -49,7 +49,7 @@ class ScriptedModel:
                 raise self._load_failure
             return ModelInfo("scripted-model", "", "scripted-adapter 0123", "cpu", "float32", 0.0)
         if isinstance(params, Forget):
-            return Forgotten()
+            return Done()
         if isinstance(params, Repair):
             return Proposed([], 0, 0.0)
         drawn = [Candidate(text, -float(n), evaluations=1) for n, text in enumerate(self._draw(params))]

@@ -14,7 +14,16 @@ from astral_lsp.config import ModelSettings, Settings
 from astral_lsp.fill.models import Models, ModelWorker
 from astral_lsp.fill.session import Session
 from astral_lsp.workers.process import WorkerFailure
-from astral_lsp.workers.protocol import Candidate, Event, Load, ModelInfo, Propose, Proposed
+from astral_lsp.workers.protocol import (
+    Candidate,
+    Done,
+    Event,
+    Load,
+    ModelInfo,
+    Propose,
+    Proposed,
+    ReadAhead,
+)
 
 
 class Process:
@@ -24,6 +33,7 @@ class Process:
         self.seconds, self.running, self.generation = seconds, False, 0
         self.loads, self.drawing, self.most_at_once = 0, 0, 0
         self.budgets: list[float] = []
+        self.read_ahead: list[str] = []
 
     async def call(
         self,
@@ -39,6 +49,12 @@ class Process:
             self.loads += 1
             return ModelInfo("m", "", "a", "cpu", "float32", 0.0)
         assert stop is not None
+        if isinstance(params, ReadAhead):
+            stopped = asyncio.ensure_future(stop.wait())
+            await asyncio.wait({stopped}, timeout=self.seconds)
+            self.read_ahead.append("stopped" if stop.is_set() else "whole")
+            stopped.cancel()
+            return Done()
         assert on_event is not None
         self.budgets.append(params.budget_ms)
         self.drawing += 1
@@ -167,3 +183,39 @@ async def test_only_an_unused_worker_is_unloaded(models: Models) -> None:
     assert worker.loaded is None
     await worker.load()
     assert process.loads == 2
+
+
+async def test_reading_ahead_gives_way_to_whoever_draws(models: Models) -> None:
+    worker = models.borrow(ModelSettings())
+    process = _process_of(worker)
+    await worker.read_ahead(Propose("flow", "", "", "", ""))
+    assert process.read_ahead == [], "a model that is not loaded is left alone"
+    await worker.load()
+    await worker.read_ahead(Propose("flow", "", "", "", ""))
+    assert process.read_ahead == ["whole"]
+    process.seconds = 5.0
+    reading = asyncio.ensure_future(worker.read_ahead(Propose("flow", "", "", "", "")))
+    await asyncio.sleep(0.05)
+    process.seconds = 0.0
+    began = asyncio.get_running_loop().time()
+    await _draw(worker)
+    await reading
+    assert process.read_ahead == ["whole", "stopped"]
+    assert asyncio.get_running_loop().time() - began < 2.0
+
+
+async def test_nothing_is_read_ahead_while_somebody_draws(models: Models) -> None:
+    worker = models.borrow(ModelSettings())
+    process = _process_of(worker)
+    await worker.load()
+    process.seconds = 0.2
+    drawing = _draw(worker)
+    await asyncio.sleep(0.05)
+    await worker.read_ahead(Propose("flow", "", "", "", ""))
+    await drawing
+    assert process.read_ahead == []
+
+
+def _process_of(worker: ModelWorker) -> Process:
+    assert isinstance(worker.process, Process)
+    return worker.process

@@ -52,6 +52,10 @@ class FakeModel:
     def forget(self) -> None:
         print("forgotten", file=sys.stderr)
 
+    def read_ahead(self, request: Request, control: Control) -> None:
+        while request.prefix == "slow" and not control.stop():
+            time.sleep(0.005)
+
 
 def load(params: Load, show: Show, unwanted: Callable[[], bool]) -> FakeModel:
     if params.base == "missing":

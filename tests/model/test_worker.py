@@ -16,9 +16,9 @@ from astral_lsp.holes.model import Span
 from astral_lsp.workers.process import WorkerFailure, WorkerProcess
 from astral_lsp.workers.protocol import (
     CheckTypes,
+    Done,
     Event,
     Forget,
-    Forgotten,
     Load,
     ModelInfo,
     Propose,
@@ -81,9 +81,9 @@ async def test_repair_passes_spans_and_rejected_texts(worker: WorkerProcess) -> 
 
 
 async def test_forget_is_answered_loaded_or_not(worker: WorkerProcess) -> None:
-    assert await worker.call(Forget()) == Forgotten()
+    assert await worker.call(Forget()) == Done()
     await worker.call(propose("x"))
-    assert await worker.call(Forget()) == Forgotten()
+    assert await worker.call(Forget()) == Done()
     assert (await worker.call(propose("x", candidates=1))).candidates[0].text == "x0"
 
 

@@ -98,6 +98,11 @@ class ScriptedEngine:
         )
         return [Environment(self.script.get("expected", "int"), "mypy", names) for _ in holes]
 
+    async def read_ahead(
+        self, document: Document, hole: Hole, options: FillOptions, holes: list[Hole]
+    ) -> None:
+        self._log("read_ahead", hole=hole.text, start=hole.start, version=document.version)
+
     async def fill(
         self,
         document: Document,

@@ -300,6 +300,38 @@ async def test_manual_mode_fills_nothing_by_itself(tmp_path: Path) -> None:
         assert not session.log("fill")
 
 
+async def test_the_context_of_the_hole_at_the_cursor_is_read_ahead_once(tmp_path: Path) -> None:
+    async with editor(tmp_path) as session:
+        uri = session.open("area.py", TEXT)
+        for _ in range(2):
+            await session.actions(uri, WHERE, trigger=types.CodeActionTriggerKind.Automatic)
+            await session.until(lambda: session.log("read_ahead"))
+        await asyncio.sleep(0.4)
+        assert len(session.log("read_ahead")) == 1
+        session.change(uri, (types.Range(types.Position(0, 0), types.Position(0, 0)), "# new\n"))
+        lower = types.Range(
+            types.Position(WHERE.start.line + 1, WHERE.start.character),
+            types.Position(WHERE.end.line + 1, WHERE.end.character),
+        )
+        await session.actions(uri, lower, trigger=types.CodeActionTriggerKind.Automatic)
+        await session.until(lambda: len(session.log("read_ahead")) == 2)
+
+
+async def test_nothing_is_read_ahead_when_the_cursor_moves_on_or_the_setting_is_off(tmp_path: Path) -> None:
+    async with editor(tmp_path) as session:
+        uri = session.open("area.py", TEXT)
+        await session.actions(uri, WHERE, trigger=types.CodeActionTriggerKind.Automatic)
+        session.change(uri, (types.Range(types.Position(0, 0), types.Position(0, 0)), "# new\n"))
+        await asyncio.sleep(0.5)
+        assert not session.log("read_ahead")
+    async with editor(tmp_path, settings={"fill": {"readAhead": False}}) as session:
+        uri = session.open("area.py", TEXT)
+        await session.until(lambda: session.statuses)
+        await session.actions(uri, WHERE, trigger=types.CodeActionTriggerKind.Automatic)
+        await asyncio.sleep(0.5)
+        assert not session.log("read_ahead")
+
+
 async def test_on_hole_mode_fills_where_the_cursor_rests(tmp_path: Path) -> None:
     async with editor(tmp_path, settings={"fill": {"mode": "onHole"}}) as session:
         uri = session.open("area.py", TEXT)
