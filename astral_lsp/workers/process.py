@@ -242,7 +242,7 @@ class WorkerProcess:
                 self._send_quietly(Cancel(call_id))
                 await asyncio.wait({future}, timeout=self._grace)
             if not future.done():
-                limit = f"in {timeout:g} s" if timeout is not None else "to a cancel"
+                limit = f"in {timeout:.3g} s" if timeout is not None else "to a cancel"
                 why = f"the {self.name} worker did not answer {limit} and was stopped"
                 future.set_exception(WorkerFailure("unavailable", why))
                 self.kill()

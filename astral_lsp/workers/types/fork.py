@@ -57,7 +57,8 @@ class Branch:
         except (OSError, EOFError, TimeoutError) as error:
             self.close()
             late = isinstance(error, TimeoutError)
-            reason = f"mypy took more than {seconds:.1f} s" if late else "mypy crashed on it"
+            given = f"mypy took more than {seconds:.1f} s" if seconds >= 0.1 else "no time was left for mypy"
+            reason = given if late else "mypy crashed on it"
             raise BranchFailed(reason) from None
         if outcome == "failed":
             self.close()
