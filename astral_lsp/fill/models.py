@@ -193,7 +193,7 @@ class ModelWorker:
     def _refuse_if_fresh(self) -> None:
         """The worker may have died under the fill before: a new one would load by itself, on our budget."""
         if self._info is not None and self.loaded is None:
-            why = "the model worker stopped while another fill had it"
+            why = "the model worker has stopped since it was loaded"
             raise WorkerFailure("unavailable", why, died=True)
 
     def _refuse_if_retired(self) -> None:

@@ -163,7 +163,7 @@ async def test_who_waits_for_a_turn_is_told_that_the_model_died_and_does_not_loa
     await asyncio.sleep(0.05)
     process.running = False
     await first
-    with pytest.raises(WorkerFailure, match="stopped while another fill had it") as caught:
+    with pytest.raises(WorkerFailure, match="has stopped since it was loaded") as caught:
         await second
     assert caught.value.died
     assert len(process.budgets) == 1
