@@ -17,6 +17,7 @@ from astral_lsp.fill.report import FillOptions, FillReport
 from astral_lsp.holes.find import find_holes
 from astral_lsp.holes.model import Hole, Span
 from astral_lsp.report import Fill, Finding, Verdict, Verdicts, not_run
+from astral_lsp.verify.surroundings import surroundings
 from astral_lsp.workers.process import WorkerFailure
 from astral_lsp.workers.protocol import Candidate, HoleTypes, ModelInfo, Proposed, Repair
 from astral_lsp.workers.protocol import Propose as ProposeParams
@@ -196,11 +197,15 @@ class _Run:
         finally:
             warming.cancel()
         if not self.judged and not self.messages:
-            self.messages.append(
-                "cancelled before a candidate was drawn"
-                if self.stop.is_set()
-                else f"no candidate within {self.options.budget_s:.3g} s"
-            )
+            self.messages.append(self._why_nothing())
+
+    def _why_nothing(self) -> str:
+        if self.stop.is_set():
+            return "cancelled before a candidate was drawn"
+        seconds = self.elapsed.get("propose", 0.0) / 1e3
+        broken = surroundings(self.document.text, self.hole, self.holes).filler is None
+        why = ": the code around the hole does not parse" if broken else ""
+        return f"no candidate in {seconds:.1f} s of drawing{why}"
 
     async def _warm_tests(self) -> None:
         """Collect the tests while the model draws: they are ready, or nearly so, for the first candidate."""

@@ -186,7 +186,15 @@ async def test_without_an_adapter_the_base_draws_and_the_report_says_so() -> Non
 async def test_no_candidate_is_explained() -> None:
     report = await fill(Scripted([]), budget_s=1.0)
     assert report.ranked == []
-    assert "no candidate" in report.message
+    assert report.message.startswith("no candidate in ")
+    assert "does not parse" not in report.message
+
+
+async def test_no_candidate_in_code_that_does_not_parse_says_so() -> None:
+    text = "def f(xs):\n    return (?x ]\n"
+    (hole,) = find_holes(text)
+    report = await fill_hole(Scripted([]), Document("/w/m.py", text), hole, FillOptions(budget_s=1.0))
+    assert report.message.endswith("the code around the hole does not parse")
 
 
 async def test_the_report_survives_the_wire() -> None:
