@@ -5,6 +5,7 @@
 The packages are copied from ``--python``'s site-packages (of this interpreter, if not given); choose such as
 the adapter was not trained on (model/training/manifest.toml). Every engine fills the same holes with one
 candidate and nothing verified; mypy judges the fill afterwards, outside the time. Contexts are not shared.
+A run goes on from what ``--out`` holds.
 """
 
 from __future__ import annotations
@@ -73,6 +74,7 @@ class Outcome:
     """What one engine made of one case."""
 
     file: str
+    start: int
     kind: str
     engine: str
     answer: str
@@ -125,12 +127,15 @@ async def run(
     root: Path, found: list[Case], engines: list[str], options: argparse.Namespace
 ) -> list[Outcome]:
     """Every engine on every case; each outcome is written as soon as it is known."""
-    outcomes: list[Outcome] = []
+    outcomes = read_outcomes(options.out)
+    done = {(one.file, one.start) for one in outcomes}
     session = Session(Settings(interpreter=options.python), root, trusted=False)
     try:
-        with options.out.open("w") as sink:
+        with options.out.open("a") as sink:
             await session.start_model()
             for number, case in enumerate(found):
+                if (case.file, case.start) in done:
+                    continue
                 for outcome in await _fills(session, root, case, engines, options.budget):
                     outcomes.append(outcome)
                     sink.write(json.dumps(asdict(outcome)) + "\n")
@@ -142,6 +147,13 @@ async def run(
     finally:
         await session.close()
     return outcomes
+
+
+def read_outcomes(path: Path) -> list[Outcome]:
+    """What an earlier run has left."""
+    if not path.exists():
+        return []
+    return [Outcome(**json.loads(line)) for line in path.read_text().splitlines()]
 
 
 async def _fills(
@@ -167,6 +179,7 @@ async def _fills(
         found.append(
             Outcome(
                 case.file,
+                case.start,
                 case.kind,
                 engine,
                 case.answer,
