@@ -196,8 +196,8 @@ which is shown unless that is given."
         (cond ((get-buffer-window "*Completions*" 0) (minibuffer-completion-help))
               ((bound-and-true-p icomplete-mode) (icomplete-exhibit))
               ((bound-and-true-p vertico--input) (setq vertico--input t) (vertico--exhibit)))
-        (minibuffer-message (if (astral-lsp--run-over run) "[%d candidates]" "[%d candidates so far]")
-                            (length (astral-lsp--run-rows run)))))))
+        (message (if (astral-lsp--run-over run) "%d candidates" "%d candidates so far")
+                 (length (astral-lsp--run-rows run)))))))
 
 (defun astral-lsp--insert (fill)
   "Have the server insert FILL, whose argument names the version that it was drawn for."

@@ -45,18 +45,7 @@ def outcomes(emacs: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     """Test name to its problem, '' when it passed; '<end>' holds how Emacs ended."""
     home = tmp_path_factory.mktemp("emacs")
     output = home / "results.jsonl"
-    environment = {
-        **os.environ,
-        "HOME": str(home),
-        "XDG_STATE_HOME": str(home / "state"),
-        "PYTHONPATH": os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "model")]),
-        "LC_ALL": "C.UTF-8",
-        "ASTRAL_TEST_REPOSITORY": str(REPOSITORY),
-        "ASTRAL_TEST_HOME": str(home),
-        "ASTRAL_TEST_OUTPUT": str(output),
-        "ASTRAL_TEST_SERVER": "\t".join([sys.executable, str(REPOSITORY / "tests/server/scripted.py")]),
-        "ASTRAL_TEST_SCRIPT": json.dumps({"delay": 0.4}),
-    }
+    environment = _environment(home, output, delay=0.4)
     try:
         process = subprocess.run(
             [emacs, "--batch", "-q", "-l", str(SPECS)],
@@ -69,9 +58,54 @@ def outcomes(emacs: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     return {entry["name"]: entry["problem"] for entry in map(json.loads, lines)} | {"<end>": end}
 
 
+def _environment(home: Path, output: Path, *, delay: float) -> dict[str, str]:
+    return {
+        **os.environ,
+        "HOME": str(home),
+        "XDG_STATE_HOME": str(home / "state"),
+        "PYTHONPATH": os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "model")]),
+        "LC_ALL": "C.UTF-8",
+        "ASTRAL_TEST_REPOSITORY": str(REPOSITORY),
+        "ASTRAL_TEST_HOME": str(home),
+        "ASTRAL_TEST_OUTPUT": str(output),
+        "ASTRAL_TEST_SERVER": "\t".join([sys.executable, str(REPOSITORY / "tests/server/scripted.py")]),
+        "ASTRAL_TEST_SCRIPT": json.dumps({"delay": delay}),
+    }
+
+
 @pytest.mark.editor
 @pytest.mark.parametrize("case", _cases())
 def test_emacs(outcomes: dict[str, str], case: str) -> None:
     """One ert test."""
     problem = outcomes.get(case, f"it did not run: {outcomes['<end>']}")
     assert not problem, problem
+
+
+@pytest.mark.editor
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+def test_a_list_that_is_open_grows(emacs: str, tmp_path: Path) -> None:
+    """In a terminal, where there is a minibuffer: *Completions* follows the candidates as they come."""
+    import pty
+
+    output = tmp_path / "seen.jsonl"
+    environment = _environment(tmp_path, output, delay=4.0) | {"TERM": "xterm"}
+    child, terminal = pty.fork()
+    if child == 0:
+        os.chdir(tmp_path)
+        os.execve(emacs, [emacs, "-nw", "-q", "-l", str(HERE / "interactive.el")], environment)
+    try:
+        while os.read(terminal, 65536):  # what is drawn must be read, or Emacs waits for us
+            pass
+    except OSError:
+        pass  # Emacs has ended
+    finally:
+        os.close(terminal)
+        _, status = os.waitpid(child, 0)
+    assert status == 0
+    seen = {
+        entry["name"]: entry["value"] for entry in map(json.loads, output.read_text("utf-8").splitlines())
+    }
+    assert "more are being drawn" in seen["prompt"]
+    assert seen["first"] == ["width * height"]
+    assert len(seen["grown"]) == 4
+    assert "return second_1" in seen["text"]
