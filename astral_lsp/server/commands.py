@@ -15,6 +15,7 @@ from astral_lsp.report import Fill
 from astral_lsp.server import actions, explain, navigation, titles
 from astral_lsp.server.applying import apply
 from astral_lsp.server.documents import OpenDocument
+from astral_lsp.server.edits import inserted
 from astral_lsp.server.fill_all import fill_many
 from astral_lsp.server.filling import best, fill
 from astral_lsp.server.known import KnownFills
@@ -237,11 +238,12 @@ async def apply_fill(ls: AstralServer, params: types.ExecuteCommandParams) -> di
     try:
         hole = _hole(document, where)
         title = f"Fill hole: `{titles.shorten(where.fill)}`"
+        place = inserted(document, hole.span, where.fill)
         await apply(ls, actions.edit_for(ls, document, hole, where.fill, title), title)
     except RequestError as error:
         _warn(ls, error)
         raise
-    return {"applied": where.fill}
+    return {"applied": where.fill, "range": navigation.range_json(place)}
 
 
 async def refine_hole(ls: AstralServer, params: types.ExecuteCommandParams) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from lsprotocol import types
 from astral_lsp.holes.model import Span
 from astral_lsp.server.client import Client
 from astral_lsp.server.documents import OpenDocument
+from astral_lsp.server.text import Buffer
 
 
 class Replacement(NamedTuple):
@@ -43,6 +44,15 @@ def workspace_edit(
             "astral": types.ChangeAnnotation(label, needs_confirmation=False, description=description or None)
         },
     )
+
+
+def inserted(document: OpenDocument, span: Span, text: str) -> types.Range:
+    """Where ``text`` is once it has taken the place of ``span`` of the present version."""
+    start = document.buffer.position(span.start)
+    written = line_endings(document.text, text)
+    size = Buffer(written, document.buffer.encoding).position(len(written))
+    column = size.character + (start.character if size.line == 0 else 0)
+    return types.Range(start, types.Position(start.line + size.line, column))
 
 
 def line_endings(buffer: str, text: str) -> str:

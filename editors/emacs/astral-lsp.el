@@ -203,7 +203,15 @@ which is shown unless that is given."
   "Have the server insert FILL, whose argument names the version that it was drawn for."
   (astral-lsp--command
    "applyFill" (plist-get fill :argument)
-   (lambda (_answer) (message "astral-lsp: %s" (plist-get fill :marks)))))
+   (lambda (answer)
+     (astral-lsp--go-behind (plist-get answer :range))
+     (message "astral-lsp: %s" (plist-get fill :marks)))))
+
+(defun astral-lsp--go-behind (range)
+  "When point is in RANGE, where a fill is now, go to its end."
+  (when range
+    (pcase-let ((`(,beginning . ,end) (eglot--range-region range)))
+      (when (<= beginning (point) end) (goto-char end)))))
 
 (defun astral-lsp--leave (run)
   "Nobody needs the rest of RUN."

@@ -132,7 +132,7 @@ async def test_another_candidate_is_another(tmp_path: Path) -> None:
             await session.command("astral.fillHole", **argument, again=True)
         assert len(session.log("fill")) == 2
         applied = await session.command("astral.applyFill", **first["fills"][1]["argument"])
-        assert applied == {"applied": "second_1"}
+        assert applied == {"applied": "second_1", "range": _range(1, 11, 19)}
         assert apply_edit(TEXT, session.applied[0].edit) == TEXT.replace("...", "second_1")
 
 
@@ -219,9 +219,10 @@ async def test_line_endings_of_the_buffer_are_kept(tmp_path: Path) -> None:
         argument = {"uri": uri, "position": _position(2, 8)}
         found = await session.command("astral.fillHole", **argument, apply=False)
         target = {**found["fills"][0]["argument"], "fill": "y = x\n    return y"}
-        await session.command("astral.applyFill", **target)
+        applied = await session.command("astral.applyFill", **target)
         (change,) = session.applied[0].edit.document_changes
         assert change.edits[0].new_text == "y = x\r\n    return y"
+        assert applied["range"] == {"start": _position(2, 4), "end": _position(3, 12)}
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,10 @@ export class Commands {
         }
         const answer = await this.show(client, editor, found, drawing);
         if (answer === undefined) return;
-        if (answer.kind === "accept") return await atOnce(client, COMMAND.applyFill, (answer.candidate as Choice).argument);
+        if (answer.kind === "accept") {
+          const applied = await atOnce(client, COMMAND.applyFill, (answer.candidate as Choice).argument);
+          return putCursorBehind(client, editor.document, applied);
+        }
         if (answer.kind === "explain") return await this.explain(client, found.fills[0]?.argument ?? where);
         again = true;
       } finally {
@@ -162,12 +165,25 @@ async function ask(client: LanguageClient, command: string, argument: Target): P
 }
 
 // The server finds the hole again in the present text and names the version; it says itself when that fails.
-async function atOnce(client: LanguageClient, command: string, argument: Target): Promise<void> {
+async function atOnce(client: LanguageClient, command: string, argument: Target): Promise<unknown> {
   try {
-    await ask(client, command, argument);
+    return await ask(client, command, argument);
   } catch (error) {
     client.warn(`${command} changed nothing`, error, false);
+    return undefined;
   }
+}
+
+// A cursor that was on the hole goes to the end of what is there now. Others are left alone.
+function putCursorBehind(client: LanguageClient, document: vscode.TextDocument, applied: unknown): void {
+  const { range } = (applied ?? {}) as { range?: Fills["range"] };
+  const editor = vscode.window.activeTextEditor;
+  if (!range || !editor || editor.document !== document) return;
+  const { start, end } = client.protocol2CodeConverter.asRange(range);
+  const [first, ...others] = editor.selections;
+  if (!first || first.active.isBefore(start) || first.active.isAfter(end)) return;
+  editor.selections = [new vscode.Selection(end, end), ...others];
+  editor.revealRange(new vscode.Range(end, end));
 }
 
 /** A hole's place; in a notebook perhaps in another cell. */

@@ -160,7 +160,8 @@ Buffers of one class share a project, and so a server."
     (specs-choosing "second_1"
       (astral-lsp-fill)
       (specs-wait 10 (lambda () (string-search "return second_1" (buffer-string)))))
-    (specs-said "types ✓ · tests –")))
+    (specs-said "types ✓ · tests –")
+    (should (looking-back "return second_1" (line-beginning-position)))))
 
 (defmacro specs-answering (function &rest body)
   "Run BODY; a question about fills is answered by FUNCTION, which gets the live completion table."

@@ -136,7 +136,12 @@ const scenarios = {
       await until("the diff to close", async () => (await diffEditors(editor).count()) === 0);
       await until("the buffer", async () => (await editor.page.locator(".view-lines").first().innerText()).includes("sum("));
       const text = await editor.saved("shop.py");
-      assert.equal(text, SHOP.replace("return ...", "return sum(order.price for order in orders)"));
+      const filled = "    return sum(order.price for order in orders)";
+      assert.equal(text, SHOP.replace("    return ...", filled));
+      await editor.page.locator(".statusbar-item").filter({ hasText: `Ln 12, Col ${filled.length + 1}` }).waitFor();
+      await editor.page.keyboard.press("Control+Z"); // one step
+      await editor.page.locator(".tab.dirty").waitFor();
+      assert.equal(await editor.saved("shop.py"), SHOP);
       return { readyMs: ready };
     });
   },

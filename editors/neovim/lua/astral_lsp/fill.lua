@@ -94,6 +94,25 @@ end
 
 -- inserting ----------------------------------------------------------------------------------------------------
 
+---A cursor that was on the hole goes to the end of what is there now.
+---@param client vim.lsp.Client
+---@param bufnr integer
+---@param range lsp.Range?
+local function put_cursor_behind(client, bufnr, range)
+  if range == nil or vim.api.nvim_win_get_buf(0) ~= bufnr then
+    return
+  end
+  local place = client_of.place(client, bufnr, range)
+  local cursor = vim.api.nvim_win_get_cursor(0)
+  local row, col = cursor[1] - 1, cursor[2]
+  local before = row < place.row or (row == place.row and col < place.col)
+  local behind = row > place.end_row or (row == place.end_row and col > place.end_col)
+  if not before and not behind then
+    local on_last = vim.fn.mode():match('^i') and 0 or 1
+    vim.api.nvim_win_set_cursor(0, { place.end_row + 1, math.max(0, place.end_col - on_last) })
+  end
+end
+
 local RETRIES = 2
 
 ---Have the server insert `fill`. It finds the hole again when the buffer moved under it, and refuses when the
@@ -105,8 +124,9 @@ local RETRIES = 2
 ---@param tries integer?
 local function insert(client, bufnr, fill, on_done, tries)
   local asked = vim.lsp.util.buf_versions[bufnr]
-  client_of.command(client, 'applyFill', fill.argument, bufnr, function(err)
+  client_of.command(client, 'applyFill', fill.argument, bufnr, function(err, answer)
     if err == nil then
+      put_cursor_behind(client, bufnr, answer and answer.range)
       inserted.show(bufnr, verdicts.chunks(fill))
       on_done(true)
     elseif vim.lsp.util.buf_versions[bufnr] ~= asked and (tries or 0) < RETRIES then

@@ -32,6 +32,11 @@ test('vim.ui.select gets every candidate with its verdicts, and the choice is in
   T.eventually(function()
     return T.text(bufnr):find('return second_1', 1, true)
   end, 'the second candidate is inserted')
+  T.eventually(function()
+    return vim.deep_equal({ 2, #'    return second_' }, vim.api.nvim_win_get_cursor(0))
+  end, 'the cursor is on the last character of the fill')
+  vim.cmd('silent undo')
+  T.has(T.text(bufnr), 'return ...')
   T.has(asked[1].prompt, 'Fill the hole of int')
   local rows = asked[1].items
   T.eq('✓ width * height   types ✓ · tests ✓ 3', rows[1])
