@@ -2,6 +2,7 @@
 
 import * as vscode from "vscode";
 import {
+  ErrorCodes,
   ExecuteCommandRequest,
   LSPErrorCodes,
   ResponseError,
@@ -267,14 +268,18 @@ function pickHole(editor: vscode.TextEditor, items: HoleItem[]): void {
   pick.show();
 }
 
+/** The connection ended under a request, as it does when the server is restarted. */
+const GONE: readonly number[] = [ErrorCodes.PendingResponseRejected, ErrorCodes.ConnectionInactive];
 const SILENT: readonly number[] = [LSPErrorCodes.RequestCancelled, LSPErrorCodes.ServerCancelled];
 
 // Says what went wrong. A busy or loading server is worth another try: resolves to true when the person wants one.
 async function complain(error: unknown): Promise<boolean> {
   const failed = error instanceof ResponseError;
   if (failed && SILENT.includes(error.code)) return false;
-  const message = `Astral: ${error instanceof Error ? error.message : String(error)}`;
+  const gone = failed && GONE.includes(error.code);
+  const words = gone ? "the server ended before it had answered." : error instanceof Error ? error.message : String(error);
+  const message = `Astral: ${words}`;
   const again = "Try Again";
-  const choices = failed && error.code === LSPErrorCodes.RequestFailed ? [again] : [];
+  const choices = gone || (failed && error.code === LSPErrorCodes.RequestFailed) ? [again] : [];
   return (await vscode.window.showWarningMessage(message, ...choices)) === again;
 }

@@ -33,18 +33,18 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
   session = current;
   context.subscriptions.push(log, trace, filled, explanations, status, current);
   context.subscriptions.push(current.onDidChange(() => status.draw()));
+  context.subscriptions.push(current.onDidChange((state) => state === "failed" && tell(current)));
 
   const register = (name: string, run: () => unknown): void => {
     context.subscriptions.push(vscode.commands.registerCommand(`${SECTION}.${name}`, run));
   };
-  register("restart", () => current.restart().then(() => tell(current)));
+  register("restart", () => current.restart());
   register("showLogs", () => log.show());
   register("debugInformation", () => printDebugInformation(context, current, status));
   register("showMenu", () => showMenu(current));
   register("installServer", async () => {
     if (!(await installServer(current.places, log))) return;
     await current.restart();
-    tell(current);
   });
   register("removeServer", async () => {
     if (await removeServer(current.places, () => current.stop())) await current.restart();
@@ -57,7 +57,6 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
 
   await current.start();
   if (current.state === "missing") void offerInstall(context, log);
-  else tell(current);
 }
 
 export async function deactivate(): Promise<void> {
@@ -76,15 +75,16 @@ async function withServer(current: Session, run: (client: LanguageClient) => Pro
 
 // A server that cannot run says so once, with the way out.
 function tell(current: Session): void {
-  if (current.state !== "failed") return;
   const logs = "Show Logs";
-  void vscode.window.showErrorMessage(`Astral: ${current.error}`, logs).then((answer) => {
+  const restart = "Restart Server";
+  void vscode.window.showErrorMessage(`Astral: ${current.error}`, logs, restart).then((answer) => {
     if (answer === logs) void vscode.commands.executeCommand(`${SECTION}.showLogs`);
+    if (answer === restart) void vscode.commands.executeCommand(`${SECTION}.restart`);
   });
 }
 
 function watch(context: vscode.ExtensionContext, current: Session): void {
-  const refresh = (): void => void current.refresh().then(() => tell(current));
+  const refresh = (): void => void current.refresh();
   context.subscriptions.push(
     vscode.workspace.onDidChangeConfiguration((event) => {
       if (event.affectsConfiguration(SECTION)) refresh();

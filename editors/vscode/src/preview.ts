@@ -48,14 +48,14 @@ export class FilledDocument implements vscode.TextDocumentContentProvider, vscod
 
 class DiffPreview implements Shown {
   private opening: Thenable<unknown> | undefined;
-  private readonly selection: vscode.Selection;
+  private readonly selections: readonly vscode.Selection[];
 
   constructor(
     private readonly editor: vscode.TextEditor,
     private readonly range: vscode.Range,
     private readonly filled: FilledDocument,
   ) {
-    this.selection = editor.selection;
+    this.selections = editor.selections;
   }
 
   async show(candidate: Candidate): Promise<void> {
@@ -82,7 +82,9 @@ class DiffPreview implements Shown {
     if (ours.length > 0) await vscode.window.tabGroups.close(ours, true);
     const { document, viewColumn } = this.editor;
     const place = viewColumn === undefined ? {} : { viewColumn };
-    await vscode.window.showTextDocument(document, { selection: this.selection, ...place });
+    const [selection] = this.selections;
+    const back = await vscode.window.showTextDocument(document, { ...(selection ? { selection } : {}), ...place });
+    if (this.selections.length > 1) back.selections = this.selections;
   }
 }
 

@@ -33,6 +33,8 @@ export class Session implements vscode.Disposable {
   private currentState: SessionState = "stopped";
   private lastError = "";
   private queue: Promise<void> = Promise.resolve();
+  /** What became of the last server that ended by itself. */
+  private ended: Ending | undefined;
 
   constructor(
     context: vscode.ExtensionContext,
@@ -127,7 +129,8 @@ export class Session implements vscode.Disposable {
     const { command, args, source, version } = this.found;
     this.log.info(`starting ${[command, ...args].join(" ")} (${source}${version ? `, ${version}` : ""})`);
     const executable = { command, args, options: { cwd: this.places.neutral } };
-    const client = new LanguageClient(SECTION, "Astral", executable, await this.options());
+    this.ended = undefined;
+    const client = new QuietClient(SECTION, "Astral", executable, await this.options());
     this.current = client;
     client.onDidChangeState(({ newState }) => {
       if (client === this.current) this.follow(newState);
@@ -152,15 +155,20 @@ export class Session implements vscode.Disposable {
   }
 
   private follow(state: State): void {
-    if (state === State.Running) this.enter("running");
-    else if (state === State.Stopped && this.currentState === "running") {
-      this.lastError = "The server stopped.";
+    const ended = this.ended;
+    if (state === State.Running) {
+      this.ended = undefined;
+      this.enter("running");
+    } else if (state === State.Stopped && ended) {
+      // while it is started again this comes a second time only when that fails
+      if (ended.again && this.currentState === "running") return this.enter("starting");
+      this.lastError = ended.words;
       this.enter("failed");
     }
   }
 
   private fail(error: unknown): void {
-    this.lastError = error instanceof Error ? error.message : String(error);
+    this.lastError = this.ended?.words ?? (error instanceof Error ? error.message : String(error));
     this.log.error(this.lastError);
     const broken = this.current;
     this.current = undefined;
@@ -183,7 +191,7 @@ export class Session implements vscode.Disposable {
       traceOutputChannel: this.trace,
       revealOutputChannelOn: RevealOutputChannelOn.Never,
       initializationOptions: { settings: await serverSettings(undefined), trusted: vscode.workspace.isTrusted },
-      errorHandler: restartAFewTimes(this.log),
+      errorHandler: restartAFewTimes(this.log, () => this.currentState === "starting", (ended) => (this.ended = ended)),
       middleware: { ...this.middleware, workspace: { ...this.middleware.workspace, configuration: answerConfiguration } },
       markdown: { supportHtml: false },
     };
@@ -201,17 +209,44 @@ async function answerConfiguration(params: ConfigurationParams): Promise<unknown
   );
 }
 
-function restartAFewTimes(log: vscode.LogOutputChannel): ErrorHandler {
+/** A server that ended by itself. */
+interface Ending {
+  /** One sentence for people. */
+  words: string;
+  /** It is being started again. */
+  again: boolean;
+}
+
+/** Errors go to the log only: the session tells the person, once and in words of its own. */
+class QuietClient extends LanguageClient {
+  override error(message: string, data?: unknown): void {
+    super.error(message, data, false);
+  }
+}
+
+function restartAFewTimes(
+  log: vscode.LogOutputChannel,
+  isStarting: () => boolean,
+  onEnd: (ended: Ending) => void,
+): ErrorHandler {
   const deaths: number[] = [];
   return {
     error: () => ({ action: ErrorAction.Continue }),
     closed: () => {
       const now = Date.now();
+      if (isStarting()) {
+        onEnd({ words: "The server ended while it was starting.", again: false });
+        return { action: CloseAction.DoNotRestart };
+      }
       deaths.push(now);
       const recent = deaths.filter((when) => now - when < RESTART_WINDOW_MS).length;
-      if (recent <= MAX_RESTARTS) return { action: CloseAction.Restart };
+      if (recent <= MAX_RESTARTS) {
+        onEnd({ words: "The server stopped and did not start again.", again: true });
+        return { action: CloseAction.Restart };
+      }
       const message = `The server stopped ${recent} times in three minutes; it stays off until you restart it.`;
       log.error(message);
+      onEnd({ words: message, again: false });
       return { action: CloseAction.DoNotRestart, message };
     },
   };

@@ -54,7 +54,7 @@ async function freePort() {
   });
 }
 
-async function until(what, check, timeoutMs = 30_000, everyMs = 100) {
+async function until(what, check, timeoutMs = 90_000, everyMs = 100) {
   const limit = Date.now() + timeoutMs;
   for (;;) {
     const found = await check();
@@ -109,10 +109,11 @@ export class Editor {
     const args = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"];
     this.browser = await playwright.chromium.launch({ executablePath: chromium, args });
     const context = await this.browser.newContext({ viewport, deviceScaleFactor: scale });
+    context.setDefaultTimeout(90_000); // a busy machine is slow, and only a failure waits for it
     this.page = await context.newPage();
     const what = workspace ? `workspace=${encodeURIComponent(workspace)}` : `folder=${encodeURIComponent(folder)}`;
     await this.page.goto(`http://127.0.0.1:${port}/?${what}`);
-    await this.page.waitForSelector(".monaco-workbench .part.statusbar", { timeout: 60_000 });
+    await this.page.waitForSelector(".monaco-workbench .part.statusbar");
   }
 
   async close() {
@@ -195,7 +196,7 @@ export class Editor {
   }
 
   /** Text of the status bar item, once it matches. */
-  async status(pattern, timeoutMs = 60_000) {
+  async status(pattern, timeoutMs = 90_000) {
     const item = this.page.locator(".statusbar-item").filter({ hasText: "Astral" });
     return until(`a status bar item like ${pattern}`, async () => {
       const texts = await item.allInnerTexts();
@@ -210,7 +211,7 @@ export class Editor {
     return readFileSync(join(this.folder, name), "utf8");
   }
 
-  async notification(pattern, timeoutMs = 30_000) {
+  async notification(pattern, timeoutMs = 90_000) {
     const toasts = this.page.locator(".notification-list-item-message");
     return until(`a notification like ${pattern}`, async () => {
       return (await toasts.allInnerTexts()).find((text) => pattern.test(text));

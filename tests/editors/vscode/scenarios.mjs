@@ -79,7 +79,7 @@ async function withEditor(space, options, use) {
 async function onFirstHole(editor) {
   await editor.openFile("shop.py");
   await editor.status(/^\s*Astral\s*$/);
-  await editor.page.locator(".squiggly-hint").first().waitFor({ timeout: 30_000 });
+  await editor.page.locator(".squiggly-hint").first().waitFor({ timeout: 90_000 });
   await editor.goTo(12, 13);
 }
 
@@ -87,7 +87,7 @@ const list = ".quick-input-list .monaco-list-row";
 
 async function fillHole(editor, { complete = true } = {}) {
   await editor.page.keyboard.press("Control+Alt+Space");
-  await editor.page.locator(list).filter({ hasText: "sum(order.price" }).waitFor({ timeout: 30_000 });
+  await editor.page.locator(list).filter({ hasText: "sum(order.price" }).waitFor({ timeout: 90_000 });
   if (complete) await editor.page.getByPlaceholder("Escape leaves the hole").waitFor();
 }
 
@@ -158,6 +158,13 @@ const scenarios = {
       await editor.page.keyboard.type("x"); // the cursor is where it was
       await editor.page.locator(".tab.dirty").waitFor();
       assert.match(await editor.saved("shop.py"), /return \.x\.\.\n/);
+      await editor.page.keyboard.press("Control+Z");
+      await editor.page.keyboard.press("Control+Alt+ArrowUp"); // a second cursor, which is there afterwards too
+      await editor.page.locator(".statusbar-item").filter({ hasText: "2 selections" }).waitFor();
+      await fillHole(editor);
+      await until("the diff", async () => (await diffEditors(editor).count()) === 1);
+      await leaveList(editor);
+      await editor.page.locator(".statusbar-item").filter({ hasText: "2 selections" }).waitFor();
       return {};
     });
   },
@@ -169,7 +176,7 @@ const scenarios = {
       await editor.page.keyboard.press("Control+F8");
       await editor.page.locator(".statusbar-item").filter({ hasText: /Ln 17, Col \d+ \(25 selected\)/ }).waitFor();
       await editor.page.keyboard.press("Control+Alt+Space");
-      await editor.page.locator(list).filter({ hasText: "best = orders[0] … +4 lines" }).waitFor({ timeout: 30_000 });
+      await editor.page.locator(list).filter({ hasText: "best = orders[0] … +4 lines" }).waitFor({ timeout: 90_000 });
       assert.equal(await diffEditors(editor).count(), 0);
       await editor.page.keyboard.press("Enter");
       await until("the buffer", async () => (await editor.page.locator(".view-lines").first().innerText()).includes("best"));
@@ -184,14 +191,14 @@ const scenarios = {
     return withEditor(workspace(), {}, async (editor) => {
       await onFirstHole(editor);
       const lens = editor.page.locator(".codelens-decoration a").first();
-      await lens.waitFor({ timeout: 30_000 });
+      await lens.waitFor({ timeout: 90_000 });
       await lens.click();
-      await editor.page.locator(list).filter({ hasText: "sum(order.price" }).waitFor({ timeout: 30_000 });
+      await editor.page.locator(list).filter({ hasText: "sum(order.price" }).waitFor({ timeout: 90_000 });
       await leaveList(editor);
       await editor.goTo(12, 13);
       await editor.page.keyboard.press("Control+.");
       const action = editor.page.locator(".action-widget .monaco-list-row.focused").filter({ hasText: /types ✓ · tests ✓ 2/ });
-      await action.waitFor({ timeout: 30_000 });
+      await action.waitFor({ timeout: 90_000 });
       await editor.page.keyboard.press("Enter");
       await until("the buffer", async () => (await editor.page.locator(".view-lines").first().innerText()).includes("sum("));
       assert.match(await editor.saved("shop.py"), /return sum\(order\.price for order in orders\)\n/);
@@ -233,7 +240,7 @@ const scenarios = {
       await editor.goTo(12, 15);
       await editor.page.keyboard.press("Control+Space");
       const first = editor.page.locator(".suggest-widget .monaco-list-row").first();
-      await first.filter({ hasText: /sum\(order\.price for order in orders\)/ }).waitFor({ timeout: 30_000 });
+      await first.filter({ hasText: /sum\(order\.price for order in orders\)/ }).waitFor({ timeout: 90_000 });
       assert.match(await first.innerText(), /types ✓ · tests ✓ 2/);
       await editor.page.keyboard.press("Enter");
       await until("the buffer", async () => (await editor.page.locator(".view-lines").first().innerText()).includes("sum("));
@@ -287,7 +294,7 @@ const scenarios = {
       await editor.openNotebook("shop.ipynb");
       const lines = editor.page.locator(".notebookOverlay .cell .view-line");
       await lines.filter({ hasText: "return" }).click();
-      await editor.page.locator(".notebookOverlay .squiggly-hint").first().waitFor({ timeout: 30_000 });
+      await editor.page.locator(".notebookOverlay .squiggly-hint").first().waitFor({ timeout: 90_000 });
       await editor.page.keyboard.press("End");
       await editor.page.keyboard.press("ArrowLeft");
       await fillHole(editor);
@@ -322,7 +329,7 @@ const scenarios = {
         const name = path.split("/")[1];
         await editor.openFile(path);
         await editor.status(/^\s*Astral\s*$/);
-        await editor.page.locator(".squiggly-hint").first().waitFor({ timeout: 30_000 });
+        await editor.page.locator(".squiggly-hint").first().waitFor({ timeout: 90_000 });
         await editor.goTo(12, 13);
         await fillHole(editor);
         await editor.page.keyboard.press("Enter");
@@ -340,7 +347,7 @@ const scenarios = {
       await editor.openFile("shop.py");
       await editor.goTo(17, 10);
       await editor.page.keyboard.press("Control+Alt+Space");
-      await editor.page.locator(list).filter({ hasText: "best = orders[0] … +4 lines" }).waitFor({ timeout: 30_000 });
+      await editor.page.locator(list).filter({ hasText: "best = orders[0] … +4 lines" }).waitFor({ timeout: 90_000 });
       return {};
     });
   },
@@ -358,9 +365,9 @@ const scenarios = {
       await editor.page.locator(`${list}.focused`).filter({ hasText: /^\s*Python/ }).waitFor();
       await editor.page.keyboard.press("Enter");
       await editor.page.keyboard.type("size: int = ... ");
-      await editor.page.locator(".squiggly-hint").first().waitFor({ timeout: 30_000 });
+      await editor.page.locator(".squiggly-hint").first().waitFor({ timeout: 90_000 });
       await editor.page.keyboard.press("Control+Alt+Space");
-      await editor.page.locator(list).filter({ hasText: /len\(__name__\).*types ✓ · tests –/ }).waitFor({ timeout: 30_000 });
+      await editor.page.locator(list).filter({ hasText: /len\(__name__\).*types ✓ · tests –/ }).waitFor({ timeout: 90_000 });
       await editor.page.getByPlaceholder("Escape leaves the hole").waitFor();
       await editor.page.keyboard.press("Enter");
       const lines = editor.page.locator(".editor-instance .view-lines").first();
@@ -395,7 +402,7 @@ const scenarios = {
       await editor.goTo(12, 12);
       await editor.page.keyboard.press("Shift+End");
       await editor.page.keyboard.press("Control+Alt+Shift+Space");
-      await editor.page.locator(list).filter({ hasText: "sum(order.price" }).waitFor({ timeout: 30_000 });
+      await editor.page.locator(list).filter({ hasText: "sum(order.price" }).waitFor({ timeout: 90_000 });
       await leaveList(editor);
       await editor.goTo(12, 12);
       await editor.page.keyboard.press("Shift+End");
@@ -406,7 +413,7 @@ const scenarios = {
       await fillHole(editor);
       await leaveList(editor);
       await editor.command("Astral: Explain Rejected Candidates");
-      await editor.page.locator(".tab").filter({ hasText: /Rejected candidates/ }).waitFor({ timeout: 30_000 });
+      await editor.page.locator(".tab").filter({ hasText: /Rejected candidates/ }).waitFor({ timeout: 90_000 });
       return {};
     });
   },
@@ -492,7 +499,7 @@ const scenarios = {
       const line = before.findIndex((text) => text.includes("key=..."));
       await editor.openFile("orders.py");
       await editor.goTo(line + 1, before[line].indexOf("...") + 2);
-      await editor.page.locator(".squiggly-hint").first().waitFor({ timeout: 60_000 });
+      await editor.page.locator(".squiggly-hint").first().waitFor({ timeout: 90_000 });
       const started = Date.now();
       await editor.page.keyboard.press("Control+Alt+Space");
       const first = editor.page.locator(list).first();
