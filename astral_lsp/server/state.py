@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 CommandHandler = Callable[["AstralServer", types.ExecuteCommandParams], "Awaitable[Any] | Any"]
 REFRESH_SECONDS = 0.1
 """Fills that are found closer together than this make the editor fetch its lenses once."""
+TEND_SECONDS = 60.0
 ROOT_MARKS = ("pyproject.toml", "setup.cfg", "setup.py", "mypy.ini", ".git")
 
 
@@ -122,7 +123,7 @@ class AstralServer(LanguageServer):
     async def tend(self) -> None:
         """Once a minute, let engines give back the memory of an unused model."""
         while True:
-            await asyncio.sleep(60)
+            await asyncio.sleep(TEND_SECONDS)
             engines = list(self.engines.values())
             for result in await asyncio.gather(*(e.unload_idle() for e in engines), return_exceptions=True):
                 if isinstance(result, Exception):

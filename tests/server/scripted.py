@@ -189,6 +189,7 @@ class ScriptedEngine:
         self._log("configure", trusted=trusted, candidates=settings.fill.candidates)
 
     async def unload_idle(self) -> bool:
+        self._log("unload")
         return False
 
     def files_changed(self, paths: list[Path]) -> None:

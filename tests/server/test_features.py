@@ -12,6 +12,7 @@ from pygls.exceptions import JsonRpcException
 from astral_lsp.fill.document import Document
 from astral_lsp.server.documents import View
 from astral_lsp.server.gap import gap_at
+from astral_lsp.server.locate import plain
 from tests.server.harness import Editor, at, capabilities, cursor, editor
 
 TEXT, WHERE = cursor(
@@ -45,6 +46,7 @@ async def test_diagnostics_are_pushed_with_types_when_they_are_known(tmp_path: P
         assert first.message == "Hole: expected `int`"
         assert first.severity == types.DiagnosticSeverity.Hint
         assert (first.source, first.code) == ("astral-lsp", "hole")
+        assert plain(first.data) == {"hole": 1, "kind": "return", "marker": "ellipsis", "expected": "int"}
         assert first.range == at(2, 11, 14)
         assert second.range == at(5, 4, 7)
         session.change(uri, (at(5, 4, 7), "1"))

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from pygls.exceptions import JsonRpcException
 
+from astral_lsp.config import Settings
+from astral_lsp.server.jobs import GRACE_SECONDS
 from tests.server.harness import apply_edit, at, cursor, editor
 
 TEXT, WHERE = cursor("def area(width: int, height: int) -> int:\n    return .$0..\n")
@@ -79,6 +81,12 @@ async def test_an_engine_that_overruns_is_not_waited_for_but_its_fills_are_liste
         while titles == ["Fill hole"]:
             titles = await session.titles(uri, WHERE)
         assert titles[0] == "Fill hole: `first_1` · types ✓ · tests ✓ 3"
+
+
+def test_emacs_gets_an_answer_before_it_gives_up() -> None:
+    """Eglot waits ten seconds; the default budget and what may come on top of it are less."""
+    assert Settings().fill.budget_s == 8
+    assert Settings().fill.budget_s + GRACE_SECONDS < 10
 
 
 async def test_a_loading_model_does_not_keep_the_editor_waiting_and_its_fills_come_later(

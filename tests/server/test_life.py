@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 
+from astral_lsp.server import state
 from astral_lsp.server.app import listen
 from astral_lsp.server.life import is_alive
 from tests.server.harness import REPOSITORY, SCRIPTED, Editor, apply_edit, at, cursor, editor
@@ -532,6 +534,25 @@ async def test_trace_follows_the_clients_wish(tmp_path: Path) -> None:
         await session.until(lambda: len(traced) == 2)
         assert traced[0].message.startswith("fill started: ")
         assert "candidates=4" in str(traced[0].verbose)
+
+
+async def test_log_levels_follow_the_setting(tmp_path: Path) -> None:
+    log = logging.getLogger("astral_lsp")
+    async with editor(tmp_path, settings={"logLevel": "debug"}) as session:
+        await session.until(lambda: log.level == logging.DEBUG)
+        session.client.set_configuration({"logLevel": "error"}, section="astral-lsp")
+        session.client.workspace_did_change_configuration(types.DidChangeConfigurationParams(None))
+        await session.until(lambda: log.level == logging.ERROR)
+    log.setLevel(logging.NOTSET)
+
+
+async def test_engines_are_asked_now_and_then_whether_their_model_is_idle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state, "TEND_SECONDS", 0.05)
+    async with editor(tmp_path) as session:
+        session.open("area.py", TEXT)
+        await session.until(lambda: len(session.log("unload")) > 1)
 
 
 async def test_doctor_runs_from_a_command(tmp_path: Path) -> None:

@@ -83,6 +83,17 @@ def test_every_command_is_registered() -> None:
     assert bound <= {SECTION + name for name in registered}
 
 
+def test_the_walkthrough_leads_to_what_there_is() -> None:
+    (walkthrough,) = MANIFEST["contributes"]["walkthroughs"]
+    commands = {c["command"] for c in MANIFEST["contributes"]["commands"]}
+    for step in walkthrough["steps"]:
+        assert (EXTENSION / step["media"]["markdown"]).is_file()
+        named = re.findall(r"\(command:([\w.-]+)\)", step["description"])
+        assert {name for name in named if name.startswith(SECTION)} <= commands
+        for event in step["completionEvents"]:
+            assert not event.startswith("onCommand:") or event.removeprefix("onCommand:") in commands
+
+
 def test_the_lockfile_names_no_registry() -> None:
     lock = json.loads((EXTENSION / "package-lock.json").read_text("utf-8"))
     assert not [name for name, package in lock["packages"].items() if "resolved" in package]
