@@ -112,7 +112,7 @@ async def _apply(
         label = f"Fill {len(replacements)} holes"
         await apply(ls, workspace_edit(ls.client, document, replacements, label=label), label)
     summary = _summary(kept, left, moved=moved)
-    ls.say(summary)
+    ls.say(summary, types.MessageType.Info if kept else types.MessageType.Warning)
     return {
         "filled": len(kept),
         "verified": sum(item.fill.verified for item in kept),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from astral_lsp.server.state import AstralServer
 
 NAMES_SHOWN = 12
+HINT_LINES = 4
+_MARKUP = re.compile(r"[\\`*_\[\]<>#|~]")
 _NEAREST = {"local": 0, "argument": 1, "self": 2, "global": 3, "import": 4, "builtin": 5}
 
 
@@ -50,7 +53,7 @@ def describe(ls: AstralServer, document: OpenDocument, hole: Hole) -> str:
     environment = types_known.environment if types_known is not None else None
     parts = [_heading(hole, environment)]
     if hole.hint:
-        parts.append("\n".join(f"> {line}" for line in hole.hint.splitlines()))
+        parts.append(_hint(hole.hint))
     if environment is not None:
         if environment.expected:
             root = ls.root_of(document.uri)
@@ -73,6 +76,16 @@ def _heading(hole: Hole, environment: Environment | None) -> str:
         return f"**Hole** ({hole.kind}): expected\n```python\n{environment.expected}\n```"
     note = environment.note
     return f"**Hole** ({hole.kind}): no expected type" + (f" ({note})" if note else "")
+
+
+def _hint(hint: str) -> str:
+    """Its first paragraph, literally: a docstring may be long, and is no Markdown."""
+    lines = hint.strip().splitlines()
+    first = lines[: lines.index("")] if "" in lines else lines
+    shown = [_MARKUP.sub(r"\\\g<0>", titles.shorten(line, 100)) for line in first[:HINT_LINES]]
+    if len(shown) < len([line for line in lines if line.strip()]):
+        shown[-1] += " …"
+    return "\n".join(f"> {line}" for line in shown)
 
 
 def ranked(names: Sequence[Name]) -> list[Name]:

@@ -96,6 +96,22 @@ async def test_hover_tells_type_hint_names_and_verdicts(tmp_path: Path) -> None:
         assert await hover(types.HoverParams(_document(uri), types.Position(0, 5))) is None
 
 
+async def test_hover_shows_the_first_paragraph_of_a_long_docstring_and_no_markup_of_it(
+    tmp_path: Path,
+) -> None:
+    text = (
+        'def size(value: int) -> int:\n    """Format `value` as 10**3.\n\n'
+        '    Args:\n        value: a <number>.\n    """\n    return ...  # in *bytes*\n'
+    )
+    async with editor(tmp_path) as session:
+        uri = session.open("size.py", text)
+        await _analysed(session)
+        params = types.HoverParams(_document(uri), types.Position(6, 12))
+        value = (await session.client.text_document_hover_async(params)).contents.value
+        assert "> in \\*bytes\\*\n> Format \\`value\\` as 10\\*\\*3. …" in value
+        assert "number" not in value
+
+
 async def test_hover_shows_the_definitions_of_the_types_in_the_expected_type(tmp_path: Path) -> None:
     (tmp_path / "shop.py").write_text(
         "class Tea:\n    name: str\n\n    def brew(self) -> int: ...\n", "utf-8"
