@@ -12,10 +12,13 @@ _WORTH = {"passed": 2, "not_run": 1, "unavailable": 1, "failed": 0}
 def is_verified(verdicts: Verdicts, *, types_required: bool, tests_required: bool) -> bool:
     """Whether every required oracle answered ``passed`` (DESIGN section 7).
 
-    Tests that do not apply, because none reaches the hole, are not required.
+    Tests that do not apply, because none reaches the hole, are not required; nor are types where the user's
+    own mypy does not look, but then tests must have passed.
     """
-    tests_ok = verdicts.tests.status == "passed" or not verdicts.tests.applies or not tests_required
-    types_ok = verdicts.types.status == "passed" or not types_required
+    tested = verdicts.tests.status == "passed"
+    tests_ok = tested or not verdicts.tests.applies or not tests_required
+    left_alone = verdicts.types.status == "not_run" and not verdicts.types.applies and tested
+    types_ok = verdicts.types.status == "passed" or left_alone or not types_required
     return verdicts.syntax.status == "passed" and types_ok and tests_ok
 
 

@@ -222,8 +222,7 @@ def mark_known(asked: Asked, trials: list[Trial]) -> None:
     suspects = [t for t in trials if t.what == "original" and t.types and t.types.status == "failed"]
     if not suspects:
         return
-    flags = [flag for flag in FLAGS if not flag.startswith("--config-file")]
-    command = [sys.executable, "-m", "mypy", f"--python-executable={asked.python}", *flags]
+    command = [sys.executable, "-m", "mypy", f"--python-executable={asked.python}", *FLAGS]
     done = subprocess.run(
         [*command, str(asked.package)], cwd=asked.root, capture_output=True, text=True, check=False
     )

@@ -1,11 +1,17 @@
 """Does the types oracle agree with a cold mypy? Mutants of real packages, judged both ways.
 
-    python -m tests.benchmarks.fuzz_types --packages attr,packaging,pluggy,click,rich --mutants 2000
+    python -m tests.benchmarks.fuzz_types --packages attr,packaging,pluggy,click,rich,anyio --mutants 2000
 
 The packages are copied from ``--python``'s site-packages into a scratch folder. Ours judges the mutants as
 fills of the holes they replace, by the fast path. It is held against the ``mypy`` command without a cache, on
 the tree with an Any in the hole and on the tree with the mutant: a fill fails when the second says more.
 A file holds at most one mutant in a run; what differs there is run once more alone.
+
+With ``--journal FOLDER`` what is done is kept there, and ``--seconds`` stops early (exit code 3): the same
+command goes on from there. Remove its ``ours.jsonl`` to judge the same mutants with other code.
+
+The tree's mypy.ini asks for ``check_untyped_defs``, which a warm build always has; with ``--plain`` it does
+not, as a project without a configuration, and untyped functions are left alone by both.
 """
 
 from __future__ import annotations
@@ -23,6 +29,8 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from astral_lsp.holes.model import Span
 from astral_lsp.report import Verdict
 from astral_lsp.verify.types import TypesOracle
@@ -32,8 +40,6 @@ from astral_lsp.workers.types.text import breaks
 from tests.benchmarks.mutants import Mutant, mutants
 
 FLAGS = [
-    "--config-file=",
-    "--check-untyped-defs",
     "--cache-dir=/dev/null",
     "--show-absolute-path",
     "--show-error-end",
@@ -55,6 +61,8 @@ class Trial:
     cold: list[Message] | None = None
     against_saved: bool = False
     """A cold mypy says something of the mutant that it does not say of the file as saved."""
+    alone: bool = False
+    """That cold mypy ran with no other mutant in the tree."""
 
     def describe(self) -> dict[str, object]:
         """For the report."""
@@ -76,6 +84,33 @@ class Runs:
     saved: list[Message]
     open: list[Message]
     filled: list[Message]
+
+
+class Journal:
+    """What is judged already: verdicts of ours by file, answers of a cold mypy by mutant."""
+
+    def __init__(self, folder: str, seconds: float) -> None:
+        self._folder = Path(folder) if folder else None
+        self._until = time.monotonic() + seconds if seconds else float("inf")
+        if self._folder is not None:
+            self._folder.mkdir(parents=True, exist_ok=True)
+
+    def time_is_up(self) -> bool:
+        """Whether to stop and go on another time."""
+        return time.monotonic() > self._until
+
+    def read(self, name: str) -> list[Trial]:
+        """The trials written under ``name``, later ones last."""
+        file = self._folder / f"{name}.jsonl" if self._folder is not None else None
+        if file is None or not file.exists():
+            return []
+        return [msgspec.json.decode(line, type=Trial) for line in file.read_bytes().splitlines()]
+
+    def write(self, name: str, trials: list[Trial]) -> None:
+        """Add ``trials`` under ``name``."""
+        if self._folder is not None:
+            with (self._folder / f"{name}.jsonl").open("ab") as file:
+                file.writelines(msgspec.json.encode(trial) + b"\n" for trial in trials)
 
 
 class Blocked(Exception):
@@ -116,15 +151,23 @@ def cold_added(trial: Trial, path: str, runs: Runs, text: str) -> list[Message]:
     return added(mine, [m for m in runs.filled if m.path == path], hole, fill)
 
 
-async def judge_all(root: Path, chosen: dict[str, list[Mutant]], python: str, confirm: bool) -> list[Trial]:
-    """Our verdict on every mutant."""
+async def judge_all(
+    root: Path, chosen: dict[str, list[Mutant]], python: str, confirm: bool, journal: Journal
+) -> list[Trial]:
+    """Our verdict on every mutant, or on as many as there is time for."""
+    trials = journal.read("ours")
+    done = {trial.file for trial in trials}
+    chosen = {name: some for name, some in chosen.items() if name not in done}
+    if not chosen:
+        return trials
     oracle = TypesOracle()
     why = await oracle.open(str(root), python, False)
     if why:
         raise RuntimeError(why)
-    trials = []
     for number, (name, some) in enumerate(chosen.items(), 1):
-        path = str(root / name)
+        if journal.time_is_up():
+            break
+        path, before = str(root / name), len(trials)
         text = (root / name).read_text("utf-8")
         for span, group in _by_hole(some).items():
             fills = [mutant.fill for mutant in group]
@@ -136,6 +179,7 @@ async def judge_all(root: Path, chosen: dict[str, list[Mutant]], python: str, co
                     trial.confirmed = verdict
             trials += made
         await oracle.analyse(path, text, [])  # leave the file as it was saved
+        journal.write("ours", trials[before:])
         print(f"\r{number}/{len(chosen)} files judged", end="", file=sys.stderr, flush=True)
     await oracle.close()
     print(file=sys.stderr)
@@ -149,24 +193,34 @@ def _by_hole(some: list[Mutant]) -> dict[Span, list[Mutant]]:
     return groups
 
 
-def judge_cold(root: Path, trials: list[Trial], python: str) -> None:
+def judge_cold(root: Path, trials: list[Trial], python: str, journal: Journal) -> None:
     """Put a cold mypy's answer into each trial, many mutants a run, none of them in the same file."""
     targets = _targets(root)
     base = run_mypy(root, targets, python)
+    known = {(t.file, t.mutant): t for t in journal.read("cold")}
     queues: dict[str, list[Trial]] = {}
     for trial in trials:
-        queues.setdefault(trial.file, []).append(trial)
+        earlier = known.get((trial.file, trial.mutant))
+        if earlier is not None:
+            trial.cold, trial.against_saved, trial.alone = earlier.cold, earlier.against_saved, earlier.alone
+        else:
+            queues.setdefault(trial.file, []).append(trial)
     rounds = max(map(len, queues.values()), default=0)
-    try:
-        for number in range(rounds):
-            _cold_round(root, targets, base, [q[number] for q in queues.values() if number < len(q)], python)
-            print(f"\r{number + 1}/{rounds} cold runs", end="", file=sys.stderr, flush=True)
-    except KeyboardInterrupt:
-        print("\nstopped: the report is about those that a cold mypy has judged", file=sys.stderr)
+    for number in range(rounds):
+        if journal.time_is_up():
+            return
+        some = [q[number] for q in queues.values() if number < len(q)]
+        _cold_round(root, targets, base, some, python)
+        journal.write("cold", some)
+        print(f"\r{number + 1}/{rounds} cold runs", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
     for trial in trials:
-        if trial.cold is not None and _disagree(trial):
+        if journal.time_is_up():
+            return
+        if not trial.alone and _disagree(trial):
             _cold_round(root, targets, base, [trial], python)
+            trial.alone = True
+            journal.write("cold", [trial])
 
 
 def _cold_round(root: Path, targets: list[str], base: list[Message], some: list[Trial], python: str) -> None:
@@ -225,8 +279,9 @@ def choose(root: Path, count: int, seed: int) -> dict[str, list[Mutant]]:
     return chosen
 
 
-def lay_out(packages: list[str], python: str, root: Path) -> None:
-    """Copy installed packages into ``root``."""
+def lay_out(packages: list[str], python: str, root: Path, plain: bool = False) -> None:
+    """Copy installed packages into ``root``; not ``plain``: untyped functions are to be checked."""
+    (root / "mypy.ini").write_text("[mypy]\n" if plain else "[mypy]\ncheck_untyped_defs = True\n", "utf-8")
     script = "import sysconfig; print(sysconfig.get_paths()['purelib'])"
     site = Path(subprocess.check_output([python, "-I", "-c", script], text=True).strip())
     for name in packages:
@@ -234,7 +289,7 @@ def lay_out(packages: list[str], python: str, root: Path) -> None:
 
 
 def report(trials: list[Trial], out: str) -> int:
-    """Print the figures; returns how many verdicts differ."""
+    """Print the figures; returns how many verdicts differ, or are missing where a cold mypy rejects."""
     holes = len({(t.file, t.mutant.start, t.mutant.end) for t in trials})
     decided = [t for t in trials if t.ours.status in ("passed", "failed")]
     differing = [t for t in decided if _disagree(t)]
@@ -244,38 +299,49 @@ def report(trials: list[Trial], out: str) -> int:
     files = len({t.file for t in trials})
     print(f"{len(trials)} mutants of {holes} holes in {files} files; cold mypy rejects {bad}")
     print(f"by place: {dict(places.most_common())}")
-    print(f"undecided by us: {len(trials) - len(decided)}")
+    undecided = [t for t in trials if t not in decided]
+    rejected = sum(bool(t.cold) for t in undecided)
+    print(f"undecided by us: {len(undecided)}, of which a cold mypy rejects {rejected}")
+    for why, number in Counter(t.ours.detail.split(";")[0] for t in undecided).most_common():
+        print(f"    {number} {why}")
     print(f"verdicts that differ from a cold mypy: {len(differing)}")
     hidden = sum(t.against_saved and not t.cold for t in decided)
     print(f"passed by both, with an error that was there while the hole was open: {hidden}")
     print(f"same verdict, other messages: {sum(not same_messages(t) for t in decided) - len(differing)}")
     if times:
         print(f"our time a fill, its baseline excluded: median {times[len(times) // 2]:.1f} ms")
-    for trial in [*differing, *[t for t in trials if t not in decided]][:40]:
+    for trial in [*differing, *[t for t in undecided if t.cold]][:40]:
         print(json.dumps(trial.describe(), ensure_ascii=False))
     if out:
         Path(out).write_text("\n".join(json.dumps(t.describe()) for t in trials) + "\n", "utf-8")
-    return len(differing)
+    return len(differing) + rejected
 
 
 def main() -> int:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--packages", default="attr,packaging,pluggy,click,rich")
+    parser.add_argument("--packages", default="attr,packaging,pluggy,click,rich,anyio")
     parser.add_argument("--python", default=sys.executable, help="the interpreter that has them installed")
     parser.add_argument("--mutants", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--confirm", action="store_true", help="judge by fine-grained update as well")
+    parser.add_argument("--plain", action="store_true", help="leave untyped functions alone")
     parser.add_argument("--out", default="", help="write one JSON line a mutant here")
+    parser.add_argument("--journal", default="", help="folder that keeps what is judged, to go on from")
+    parser.add_argument("--seconds", type=float, default=0.0, help="stop after so long; 0: never")
     args = parser.parse_args()
+    journal = Journal(args.journal, args.seconds)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder).resolve()
-        lay_out(args.packages.split(","), args.python, root)
+        lay_out(args.packages.split(","), args.python, root, args.plain)
         chosen = choose(root, args.mutants, args.seed)
         began = time.monotonic()
-        trials = asyncio.run(judge_all(root, chosen, args.python, args.confirm))
+        trials = asyncio.run(judge_all(root, chosen, args.python, args.confirm, journal))
         print(f"ours: {time.monotonic() - began:.0f} s for {len(trials)} mutants")
-        judge_cold(root, trials, args.python)
+        judge_cold(root, trials, args.python, journal)
+        if journal.time_is_up():
+            print("not done: the same command goes on from here")
+            return 3
         trials = [trial for trial in trials if trial.cold is not None]
     return 1 if report(trials, args.out) else 0
 

@@ -74,6 +74,14 @@ async def test_nothing_is_verified_that_an_oracle_did_not_see(verdict: Verdict) 
     assert not by_tests.fills[0].verified
 
 
+async def test_where_mypy_is_not_asked_to_look_tests_must_have_passed() -> None:
+    alone = not_run("your mypy does not check this function", applies=False)
+    tested = await fill(Scripted([("x", 0.0)], types={"x": alone}, tests={"x": Verdict("passed", count=1)}))
+    untested = await fill(Scripted([("x", 0.0)], types={"x": alone}))
+    assert tested.fills[0].verified
+    assert not untested.fills[0].verified
+
+
 async def test_tests_that_do_not_apply_or_are_switched_off_are_not_required() -> None:
     assert (await fill(Scripted([("x", 0.0)]))).fills[0].verified
     services = Scripted([("x", 0.0)], tests={"x": failed("no")})

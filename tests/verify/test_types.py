@@ -113,10 +113,6 @@ async def test_a_missing_return_of_the_file_is_not_the_fills(bench: Bench) -> No
     assert await bench.statuses(text, "n += 1", "n += None") == ["passed", "failed"]
 
 
-async def test_untyped_functions_are_checked(bench: Bench) -> None:
-    assert await bench.statuses("def f(n):\n    return $0\n", "len(n)", "len(3)") == ["passed", "failed"]
-
-
 async def test_syntax_and_silencing_fail(bench: Bench) -> None:
     text = "def f(n: int) -> int:\n    return $0\nx = 1\n"
     verdicts = await bench.check(text, "(", "'a'  # type: ignore", "n if", "n")
@@ -149,6 +145,28 @@ async def test_nothing_passes_where_mypy_does_not_look(bench: Bench, name: str) 
     for verdict in await bench.check(UNCHECKED[name], "''", "1"):
         assert (verdict.status, verdict.applies) == ("not_run", True), verdict
         assert "unreachable" in verdict.detail
+
+
+async def test_an_unknown_name_counts_where_types_do_not(bench: Bench) -> None:
+    text = "def f(n: int) -> int:\n    if n is None:\n        return $0\n    return n\n"
+    assert await bench.statuses(text, "no_such_name", "''") == ["failed", "not_run"]
+
+
+async def test_bases_of_classes_are_checked(bench: Bench) -> None:
+    text = "import enum\nn = 1\nclass A($0.Enum):\n    x = 1\n"
+    assert await bench.statuses(text, "enum", "nope", "n") == ["passed", "failed", "failed"]
+    assert await bench.statuses("n = 1\nclass A($0):\n    x = 1\n", "int", "n") == ["passed", "failed"]
+
+
+async def test_a_file_beside_its_stub_is_judged_by_its_own_text_and_that_is_said(
+    bench: Bench,
+) -> None:
+    (bench.root / "stubbed.pyi").write_text("def f() -> int: ...\n", "utf-8")
+    bench.name = "stubbed.py"
+    good, bad = await bench.check("def f() -> str:\n    return $0\n", "''", "1")
+    assert (good.status, bad.status) == ("passed", "failed")
+    for verdict in (good, bad):
+        assert "stubbed.pyi counts" in verdict.detail
 
 
 async def test_places_that_are_no_expressions_are_checked_all_the_same(bench: Bench) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from functools import cached_property
 
@@ -17,7 +18,10 @@ class Baseline:
 
     def __init__(self, frame: Frame, hole: Span) -> None:
         self.frame = frame
-        self.path, self.text, self.note = frame.path, frame.text, frame.note
+        self.path, self.text = frame.path, frame.text
+        self.written_hole = hole
+        """Where it is in the buffer as it came."""
+        self.note = "; ".join(note for note in (frame.note, _stub_note(frame.path)) if note)
         self.hole = frame.spans[frame.index(hole)]
         """Where the stand-in for the hole is in ``text``."""
         self.unseen = frame.types[frame.index(hole)].note == UNSEEN
@@ -48,6 +52,14 @@ class Baseline:
         """The lines that ``fill`` touches in the hole."""
         last = self.place.first + len(breaks(fill).replace("\r\n", "\n"))
         return Place(self.path, self.place.first, last)
+
+
+def _stub_note(path: str) -> str:
+    """Say so when mypy, asked about the package, would read a stub in place of this file."""
+    stub = path + "i"
+    if not path.endswith(".py") or not os.path.exists(stub):
+        return ""
+    return f"by this file's own text; elsewhere {os.path.basename(stub)} counts"
 
 
 def not_about(messages: Sequence[Message], path: str, text: str, hole: Span) -> list[Message]:

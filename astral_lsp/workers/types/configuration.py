@@ -30,6 +30,20 @@ class Configuration:
     naming: Options
     """The user's own options: what decides a file's module name."""
     notes: list[str] = field(default_factory=list)
+    untyped: dict[str, bool] = field(default_factory=dict)
+    """``check_untyped_defs`` as the user has set it, by module pattern; '' is for all others."""
+
+    def checks_untyped(self, module: str) -> bool:
+        """Whether the user's mypy checks functions without annotations in ``module``."""
+        written = self.options.apply_changes({})
+        patterns = {pattern: dict(changes) for pattern, changes in self.options.per_module_options.items()}
+        written.per_module_options = patterns
+        _write_untyped(written, self.untyped)
+        return written.clone_for_module(module).check_untyped_defs
+
+    def leave_untyped(self) -> None:
+        """Take the user's own setting for what is read from now on."""
+        _write_untyped(self.options, self.untyped)
 
 
 def configure(root: str, python: str, trusted: bool) -> Configuration:
@@ -46,8 +60,9 @@ def configure(root: str, python: str, trusted: bool) -> Configuration:
     source = os.path.join(root, "src")
     if os.path.isdir(source) and source not in options.mypy_path:
         options.mypy_path = [*options.mypy_path, source]
+    untyped = _take_untyped(options)
     _make_warm(options)
-    return Configuration(options, naming, notes)
+    return Configuration(options, naming, notes, untyped)
 
 
 def _user_options(root: str, python: str, trusted: bool, notes: list[str]) -> Options:
@@ -130,6 +145,25 @@ def _for_naming(options: Options) -> Options:
     naming.explicit_package_bases = options.explicit_package_bases
     naming.mypy_path = list(options.mypy_path)
     return naming
+
+
+def _take_untyped(options: Options) -> dict[str, bool]:
+    """Take ``check_untyped_defs`` out of ``options``: the warm build looks into every function."""
+    found = {"": options.check_untyped_defs}
+    for pattern, changes in options.per_module_options.items():
+        if "check_untyped_defs" in changes:
+            found[pattern] = bool(changes.pop("check_untyped_defs"))
+    return found
+
+
+def _write_untyped(options: Options, untyped: dict[str, bool]) -> None:
+    for pattern, value in untyped.items():
+        if pattern:
+            options.per_module_options[pattern]["check_untyped_defs"] = value
+        else:
+            options.check_untyped_defs = value
+    options._per_module_cache = None
+    options._glob_options = []
 
 
 def _make_warm(options: Options) -> None:

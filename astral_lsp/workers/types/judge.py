@@ -15,15 +15,19 @@ from astral_lsp.workers.types.fork import BranchFailed
 from astral_lsp.workers.types.frame import Frames
 from astral_lsp.workers.types.localise import Localiser
 from astral_lsp.workers.types.messages import Message, added
-from astral_lsp.workers.types.places import ends_function
+from astral_lsp.workers.types.places import ends_function, is_base
 from astral_lsp.workers.types.program import CannotCheck, Program
 from astral_lsp.workers.types.text import Unreadable, breaks
+from astral_lsp.workers.types.untyped import AsWritten
 
 _SILENCER = re.compile(r"#\s*(?:type:\s*ignore|mypy:)")
 _PROBE = "''.no_such_attribute_of_a_string"
 """An expression, and a statement, that mypy rejects wherever it looks."""
+_NAME_PROBE = "no_such_name_anywhere"
+"""What is rejected where only names are looked up: of the bases of a class nothing else is."""
 _PROBE_SECONDS = 5.0
 _UNREACHABLE = "mypy does not check this place: it takes the code for unreachable"
+_LEFT_ALONE = "your mypy does not check this function (no annotations; check_untyped_defs is off)"
 _ABOUT_ANY = re.compile(r"\bAny\b|[Uu]ntyped")
 """Of a message that strict options give where a value has no type."""
 _MISSING_RETURN = ("return", "empty-body")
@@ -39,6 +43,7 @@ class Judge:
         self._checked: bool | None = None
         """Whether the hole is in code that mypy checks; None when that was not asked yet."""
         self.copies: Copies | None = None
+        self._written: AsWritten | None = None
 
     def check(self, params: CheckTypes, path: str, cancelled: Callable[[], bool]) -> Judged:
         """One verdict a fill, in order; fills not reached in the budget are ``not_run``."""
@@ -49,8 +54,8 @@ class Judge:
             return Judged([unavailable(str(error)) for _ in params.fills], _since(began))
         deadline = time.monotonic() + params.budget_ms / 1000
         verdicts = []
-        if not self._is_checked(baseline, copies, params.budget_ms / 1000):
-            return Judged([not_run(_UNREACHABLE) for _ in params.fills], _since(began))
+        assert self._written is not None
+        checked = self._is_checked(baseline, copies, params.budget_ms / 1000)
         for fill in params.fills:
             left = deadline - time.monotonic()
             if cancelled():
@@ -58,23 +63,26 @@ class Judge:
             elif left <= 0:
                 verdicts.append(not_run("out of time"))
             else:
-                verdicts.append(_Trial(baseline, copies, params.confirm, left).verdict(fill))
+                trial = _Trial(baseline, copies, params.confirm, left, self._written)
+                verdicts.append(_where_looked_at(trial.verdict(fill), checked))
         return Judged(verdicts, _since(began))
 
     def _is_checked(self, baseline: Baseline, copies: Copies, seconds: float) -> bool:
-        """Whether mypy says anything of a fill here: in unreachable code all would pass."""
+        """Whether mypy says anything of a fill here: in unreachable code nearly all would pass."""
         if not baseline.unseen:
             return True
         if self._checked is None:
             trial = _Trial(baseline, copies, True, max(seconds, _PROBE_SECONDS))
-            self._checked = trial.verdict(_PROBE).status != "passed"
+            probes = [_PROBE, _NAME_PROBE] if is_base(baseline.tree, baseline.hole) else [_PROBE]
+            self._checked = any(trial.verdict(probe).status != "passed" for probe in probes)
         return self._checked
 
     def close(self) -> None:
         """End the forked copies, if any."""
-        if self.copies is not None:
-            self.copies.close()
-        self._baseline = self.copies = None
+        for copies in (self.copies, self._written):
+            if copies is not None:
+                copies.close()
+        self._baseline = self.copies = self._written = None
 
     def _ready(self, path: str, params: CheckTypes) -> tuple[Baseline, Copies]:
         frame = self._frames.get(path, params.text, [params.hole], params.other_holes)
@@ -84,14 +92,23 @@ class Judge:
         self.close()
         self._baseline, self._hole, self._checked = Baseline(frame, params.hole), params.hole, None
         self.copies = Copies(self._program, self._baseline)
+        self._written = AsWritten(self._program, self._baseline)
         return self._baseline, self.copies
 
 
 class _Trial:
     """One fill on one baseline."""
 
-    def __init__(self, baseline: Baseline, copies: Copies, confirm: bool, seconds: float) -> None:
-        self._baseline, self._copies = baseline, copies
+    def __init__(
+        self,
+        baseline: Baseline,
+        copies: Copies | AsWritten,
+        confirm: bool,
+        seconds: float,
+        written: AsWritten | None = None,
+    ) -> None:
+        """``written``: what the user's mypy would say, to be asked before a fill is refused."""
+        self._baseline, self._copies, self._written = baseline, copies, written
         self._confirm, self._seconds = confirm, seconds
 
     def verdict(self, fill: str) -> Verdict:
@@ -113,14 +130,43 @@ class _Trial:
         if isinstance(messages, str):
             # with the hole in its place mypy went through: all of the fill is at fault
             return Verdict("failed", messages, (Finding(messages, "syntax", Span(0, len(fill)), None, 0.5),))
-        new = self._added(fill, messages)
-        if not new:
-            notes = [base.note, _ignored(text, span)]
-            return Verdict("passed", "; ".join(note for note in notes if note))
-        findings = Localiser(base.path, text, span, lambda: base.tree_with(fill)).findings(new)
-        return Verdict("failed", f"{len(new)} type error{'s' if len(new) > 1 else ''}", findings)
+        new = self.added(fill, messages)
+        held = self._held(fill, text, span, new)
+        if isinstance(held, str):
+            return Verdict("failed", held, (Finding(held, "syntax", Span(0, len(fill)), None, 0.5),))
+        if not new and not held:
+            return Verdict("passed", _joined(base.note, _ignored(text, span)))
+        findings = Localiser(base.path, text, span, lambda: base.tree_with(fill)).findings(held or new)
+        if held:
+            return Verdict(
+                "failed",
+                _joined(f"{len(held)} type error{'s' if len(held) > 1 else ''}", base.note),
+                findings,
+            )
+        assert self._written is not None
+        if self._written.leaves_hole_alone():
+            why = f"{_LEFT_ALONE}; with it: {new[0].text}"
+            return Verdict("not_run", _joined(why, base.note), findings, applies=False)
+        return Verdict("passed", _joined(f"with check_untyped_defs mypy would say: {new[0].text}", base.note))
 
-    def _added(self, fill: str, messages: Sequence[Message]) -> list[Message]:
+    def _held(self, fill: str, text: str, span: Span, new: list[Message]) -> list[Message] | str:
+        """The errors that the fill adds to what the user's own mypy says; a string is a blocking one.
+
+        ``new``: those with untyped functions checked.
+        """
+        written = self._written
+        if written is None or not (new or self._confirm) or not written.may_differ(fill, new):
+            return new
+        baseline = written.baseline(self._seconds)
+        if baseline is None:
+            return new
+        messages = written.messages(text, span, self._seconds, True)
+        if isinstance(messages, str):
+            return messages
+        return _Trial(baseline, written, True, self._seconds).added(fill, messages)
+
+    def added(self, fill: str, messages: Sequence[Message]) -> list[Message]:
+        """Those of ``messages`` that count against ``fill``."""
         base = self._baseline
         where = base.place_of(fill)
         excused = self._without_any(messages)
@@ -165,6 +211,15 @@ class _Trial:
             found = self._copies.messages(base.with_fill(fill)[0], base.hole, self._seconds, confirm=True)
             base.probes[fill] = None if isinstance(found, str) else found
         return base.probes[fill]
+
+
+def _joined(*notes: str) -> str:
+    return "; ".join(note for note in notes if note)
+
+
+def _where_looked_at(found: Verdict, checked: bool) -> Verdict:
+    """In code that mypy takes for unreachable an error counts (of a name, say), but nothing passes."""
+    return found if checked or found.status != "passed" else not_run(_UNREACHABLE)
 
 
 def _ignored(text: str, fill: Span) -> str:

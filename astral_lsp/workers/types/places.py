@@ -184,6 +184,17 @@ def ends_function(tree: SyntaxTree, span: Span) -> bool:
     return False
 
 
+def is_base(tree: SyntaxTree, span: Span) -> bool:
+    """Whether ``span`` is in a base of a class statement (not in a keyword of it)."""
+    path = tree.path(span.start, span.end)
+    for step, outer in zip(reversed(path), reversed(path[:-1]), strict=False):
+        if step.type in ("keyword_argument", "block"):
+            return False
+        if outer.type == "class_definition":
+            return step.field == "superclasses"
+    return False
+
+
 def _follows(child: tree_sitter.Node, inner: tree_sitter.Node) -> bool:
     return child.start_byte >= inner.end_byte and child.type not in ("comment", "case_clause")
 

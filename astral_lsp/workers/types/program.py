@@ -112,6 +112,10 @@ class Program:
         self._saved[path] = _stamp(path)
         self.files.put(path, text.encode("utf-8"))
 
+    def checks_untyped(self, path: str) -> bool:
+        """Whether the user's own configuration has functions without annotations in ``path`` checked."""
+        return self.configuration.checks_untyped(self.modules[path])
+
     def shows(self, path: str, text: str) -> bool:
         """Whether ``text`` is what the program holds for ``path``."""
         return self._build is not None and self._clean and self._texts.get(path) == text
