@@ -148,6 +148,7 @@ class Session:
                 [hole.span for hole in holes],
                 [hole.span for hole in _distinct([*known, *holes])],
                 [hole.category != "statements" for hole in holes],
+                document.unsaved,
             )
         self._types_warm = True
         tree = await asyncio.to_thread(parse, text)
@@ -224,7 +225,7 @@ class Session:
             budget_ms = min(budget_ms, self.settings.verify.types.budget_ms)
         others = [other.span for other in holes]
         return await self.types.check(
-            document.path, document.text, hole.span, fills, others, confirm, budget_ms
+            document.path, document.text, hole.span, fills, others, confirm, budget_ms, document.unsaved
         )
 
     async def run_tests(
@@ -243,6 +244,7 @@ class Session:
             holes,
             timeout_ms=self.settings.verify.tests.timeout_ms,
             budget_ms=budget_s * 1e3,
+            unsaved=document.unsaved,
         )
 
     async def open_types(self) -> Verdict | None:

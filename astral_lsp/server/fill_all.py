@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lsprotocol import types
+from msgspec import structs
 
-from astral_lsp.fill.document import Document
 from astral_lsp.holes.index import HoleIndex
 from astral_lsp.holes.model import Hole, Span
 from astral_lsp.report import Fill
@@ -38,13 +38,14 @@ class _Program:
     """The text with the fills so far."""
 
     def __init__(self, view: View) -> None:
-        self._path, self._version = view.document.path, view.document.version
+        self._document = view.document
         self._index = HoleIndex(view.document.text)
         self._shift: list[tuple[int, int]] = []
         """(offset in the first text, by how much what follows it moved)."""
 
     def view(self) -> View:
-        return View(Document(self._path, self._index.text, self._version), 0, list(self._index.holes))
+        document = structs.replace(self._document, text=self._index.text)
+        return View(document, 0, list(self._index.holes))
 
     def now(self, hole: Hole) -> Hole | None:
         by = sum(delta for offset, delta in self._shift if offset <= hole.start)

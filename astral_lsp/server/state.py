@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from lsprotocol import types
+from msgspec import structs
 from pygls.exceptions import FeatureRequestError
 from pygls.lsp.server import LanguageServer
 from pygls.uris import to_fs_path
@@ -32,6 +33,7 @@ from astral_lsp.server.settings import SettingsStore
 from astral_lsp.server.status import Status
 from astral_lsp.server.text import Encoding
 from astral_lsp.server.threaded import EngineThread, ThreadedEngine
+from astral_lsp.server.unsaved import UnsavedBuffers
 
 log = logging.getLogger(__name__)
 CommandHandler = Callable[["AstralServer", types.ExecuteCommandParams], "Awaitable[Any] | Any"]
@@ -62,6 +64,7 @@ class AstralServer(LanguageServer):
         self._engine_factory = engine_factory
         self.client = Client(types.ClientCapabilities())
         self.documents = Documents("utf-16")
+        self.unsaved = UnsavedBuffers()
         self.settings = SettingsStore()
         self.folders: list[Path] = []
         self.engines: dict[Path, Engine] = {}
@@ -223,7 +226,10 @@ class AstralServer(LanguageServer):
 
     def view(self, document: OpenDocument) -> View:
         """The program that ``document`` is part of."""
-        return self.documents.view(document, self.root_of(document.uri))
+        root = self.root_of(document.uri)
+        view = self.documents.view(document, root)
+        unsaved = self.unsaved.beside(self.documents, view.document.path, root)
+        return view._replace(document=structs.replace(view.document, unsaved=unsaved)) if unsaved else view
 
     def hole_at(self, document: OpenDocument, position: types.Position) -> Hole | None:
         """The hole at a client position."""

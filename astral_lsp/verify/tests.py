@@ -14,6 +14,8 @@ from typing import Any, Literal
 
 from astral_lsp.holes.model import Hole, Span
 from astral_lsp.report import Verdict, not_run, unavailable
+from astral_lsp.verify.unsaved import Handed
+from astral_lsp.workers.buffers import Unsaved
 from astral_lsp.workers.process import WorkerFailure, WorkerProcess
 from astral_lsp.workers.protocol import Judged, OpenTests, RunTests
 
@@ -48,6 +50,7 @@ class TestsOracle:
         self._trusted = False
         self._opened: tuple[int, str, Policy] | None = None
         self._busy = asyncio.Lock()
+        self._handed = Handed()
 
     @property
     def pid(self) -> int | None:
@@ -87,11 +90,13 @@ class TestsOracle:
         other_holes: Sequence[Hole | Span] = (),
         timeout_ms: float = 2000.0,
         budget_ms: float = 8000.0,
+        unsaved: Sequence[Unsaved] = (),
     ) -> list[Verdict]:
         """One verdict per fill of ``hole`` in the buffer ``text``; runs what reaches it and nothing on disk
         changes. With no fills it only collects the tests, so that the next call need not.
 
-        ``timeout_ms`` bounds the tests of one fill, ``budget_ms`` all of the call.
+        ``timeout_ms`` bounds the tests of one fill, ``budget_ms`` all of the call; ``unsaved`` are the other
+        buffers that differ from their files, tests among them.
         """
         if not self._trusted:
             return [not_run(UNTRUSTED) for _ in fills]
@@ -109,7 +114,7 @@ class TestsOracle:
                 timeout_ms, left,
             )  # fmt: skip
             try:
-                return await self._run(params)
+                return self._handed.said(await self._run(params, unsaved))
             except WorkerFailure as failure:
                 return [unavailable(failure.message) for _ in fills]
 
@@ -118,9 +123,10 @@ class TestsOracle:
         async with self._busy:
             await self._stop()
 
-    async def _run(self, params: RunTests) -> list[Verdict]:
+    async def _run(self, params: RunTests, unsaved: Sequence[Unsaved]) -> list[Verdict]:
         await self._ensure_open()
         assert self._worker is not None
+        await self._handed.hand(self._worker, unsaved, params.path, OPEN_SECONDS)
         judged: Judged = await self._worker.call(params, timeout=params.budget_ms / 1e3 + MARGIN_SECONDS)
         if len(judged.verdicts) != len(params.fills):
             raise WorkerFailure("internal", "the tests worker sent a wrong number of verdicts")
@@ -134,6 +140,7 @@ class TestsOracle:
         if self._opened != state:
             self.about = await self._worker.call(OpenTests(self._root, self._policy), timeout=OPEN_SECONDS)
             self._opened = state
+            self._handed.forget()
 
     async def _stop(self) -> None:
         if self._worker is not None:

@@ -14,9 +14,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from msgspec import structs
+
 import astral_lsp
 from astral_lsp.holes.model import Span
 from astral_lsp.report import Verdict, unavailable
+from astral_lsp.verify.unsaved import Handed
+from astral_lsp.workers.buffers import Unsaved
 from astral_lsp.workers.process import WorkerFailure, WorkerProcess
 from astral_lsp.workers.protocol import Analyse, Analysed, CheckTypes, HoleTypes, Judged, OpenTypes
 
@@ -39,6 +43,10 @@ def _plain(text: str) -> str:
     return _SURROGATE.sub("\ufffd", text)
 
 
+def _sendable(buffer: Unsaved) -> Unsaved:
+    return structs.replace(buffer, text=_plain(buffer.text))
+
+
 def worker_argv() -> list[str]:
     """Return the command line of the mypy worker."""
     return [sys.executable, "-m", "astral_lsp.workers.types"]
@@ -54,6 +62,7 @@ class TypesOracle:
         self._opening: OpenTypes | None = None
         self._opened = -1
         self._warm: set[str] = set()
+        self._handed = Handed()
         self._lock = asyncio.Lock()
         self.about: dict[str, Any] = {}
         """What the worker said when it was opened: mypy's version, the configuration file, notes."""
@@ -76,10 +85,14 @@ class TypesOracle:
         holes: Sequence[Span],
         all_holes: Sequence[Span] = (),
         expressions: Sequence[bool] = (),
+        unsaved: Sequence[Unsaved] = (),
     ) -> Analysed:
-        """σ and Γ of ``holes`` in an unsaved buffer; where they cannot be had, each hole's note says why."""
+        """σ and Γ of ``holes`` in an unsaved buffer; where they cannot be had, each hole's note says why.
+
+        ``unsaved``: the other buffers that differ from their files.
+        """
         params = Analyse(path, _plain(text), list(holes), list(all_holes), list(expressions))
-        answer = await self._call(params, path, text, ANALYSE_SECONDS)
+        answer = await self._call(params, path, text, ANALYSE_SECONDS, unsaved)
         if isinstance(answer, str):
             return Analysed([HoleTypes(None, [], answer) for _ in holes], 0.0)
         assert isinstance(answer, Analysed)
@@ -94,6 +107,7 @@ class TypesOracle:
         other_holes: Sequence[Span] = (),
         confirm: bool = False,
         budget_ms: float = 4000.0,
+        unsaved: Sequence[Unsaved] = (),
     ) -> list[Verdict]:
         """One verdict a fill, in order; only errors that the fill adds to the buffer count."""
         if not fills:
@@ -102,7 +116,7 @@ class TypesOracle:
         params = CheckTypes(
             path, _plain(text), hole, [_plain(fill) for fill in fills], list(other_holes), confirm, budget_ms
         )
-        answer = await self._call(params, path, text, budget_ms / 1000 + _MARGIN_SECONDS)
+        answer = await self._call(params, path, text, budget_ms / 1000 + _MARGIN_SECONDS, unsaved)
         if isinstance(answer, str):
             return [unavailable(answer) for _ in fills]
         assert isinstance(answer, Judged)
@@ -110,7 +124,7 @@ class TypesOracle:
             return [unavailable("the types worker answered for another number of fills") for _ in fills]
         for index in bad:
             answer.verdicts[index] = Verdict("failed", "the fill holds a character that no file can hold")
-        return answer.verdicts
+        return self._handed.said(answer.verdicts)
 
     async def close(self) -> None:
         """End the worker."""
@@ -118,19 +132,29 @@ class TypesOracle:
 
     # --- inside -----------------------------------------------------------------------------------------
 
-    async def _call(self, params: Analyse | CheckTypes, path: str, text: str, seconds: float) -> Any | str:
+    async def _call(
+        self,
+        params: Analyse | CheckTypes,
+        path: str,
+        text: str,
+        seconds: float,
+        unsaved: Sequence[Unsaved],
+    ) -> Any | str:
         if len(text) > 4 * _MEBIBYTE:
             return "the file is too large to check (over 4 million characters)"
         async with self._lock:
-            answer = await self._ask(params, path, seconds)
+            answer = await self._ask(params, path, seconds, unsaved)
             if isinstance(answer, WorkerFailure) and answer.kind == "bad_request":
-                answer = await self._ask(params, path, seconds)  # it had lost its workspace
+                answer = await self._ask(params, path, seconds, unsaved)  # it had lost its workspace
         return answer.message if isinstance(answer, WorkerFailure) else answer
 
-    async def _ask(self, params: Analyse | CheckTypes, path: str, seconds: float) -> Any | WorkerFailure:
+    async def _ask(
+        self, params: Analyse | CheckTypes, path: str, seconds: float, unsaved: Sequence[Unsaved]
+    ) -> Any | WorkerFailure:
         try:
             await self._ready()
             limit = seconds if path in self._warm else max(seconds, FIRST_SECONDS)
+            await self._handed.hand(self._worker, [_sendable(one) for one in unsaved], path, limit)
             answer = await self._worker.call(params, timeout=limit)
         except WorkerFailure as failure:
             self._opened = -1  # after a failure the worker builds anew
@@ -149,3 +173,4 @@ class TypesOracle:
             raise WorkerFailure("unavailable", f"the workspace {self._opening.root} is not a folder")
         self.about = await self._worker.call(self._opening, timeout=OPEN_SECONDS)
         self._opened, self._warm = self._worker.generation, set()
+        self._handed.forget()

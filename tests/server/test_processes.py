@@ -230,3 +230,28 @@ async def test_two_editors_on_one_folder_fill_at_once(tmp_path: Path) -> None:
             marks = {fill["text"]: fill["marks"] for fill in answer["fills"]}
             assert marks["width * height"] == "types ✓ · tests ✓ 1"
         assert apply_edit("import os\n" + SOUND, second.applied[0].edit).startswith("import os\ndef area")
+
+
+async def test_a_fill_is_judged_with_what_other_buffers_hold(tmp_path: Path) -> None:
+    """The test beside it and the module that it imports are open, changed and not saved."""
+    text = "from unit import SIDE\n\n\ndef area(width: int) -> int:\n    return ...\n"
+    test = "from area import area\n\n\ndef test_area() -> None:\n    assert area(2) == 6\n"
+    saved = {"area.py": text, "unit.py": "SIDE = ''\n", "test_area.py": test.replace("6", "7")}
+    for name, content in saved.items():
+        (tmp_path / name).write_text(content, "utf-8")
+    environment = {"ASTRAL_TEST_CANDIDATES": json.dumps(["width + SIDE", "width * SIDE"])}
+    async with editor(
+        tmp_path,
+        command=[sys.executable, str(WITHOUT_MODEL)],
+        environment=environment,
+        settings={"fill": {"budgetS": 60}},
+    ) as session:
+        session.open("unit.py", "SIDE = 3\n")
+        session.open("test_area.py", test)
+        uri = session.open("area.py", text)
+        await session.until(lambda: session.statuses)
+        answer = await session.command("astral.fillHole", uri=uri, position={"line": 4, "character": 12})
+        marks = {fill["text"]: (fill["verified"], fill["marks"]) for fill in answer["fills"]}
+        assert marks["width * SIDE"] == (True, "types ✓ · tests ✓ 1")
+        assert marks["width + SIDE"] == (False, "types ✓ · tests ✗")
+    assert {name: (tmp_path / name).read_text("utf-8") for name in saved} == saved

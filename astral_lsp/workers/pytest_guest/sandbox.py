@@ -20,7 +20,7 @@ import stat
 import struct
 import sys
 import tempfile
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 
 from . import kernel
@@ -181,8 +181,14 @@ def _needed(paths: list[str], folder: str) -> bool:
 class Place:
     """Where the tests run: the workspace under an overlay, or a copy of it."""
 
-    def __init__(self, root: str, path: str, layers: dict[str, str], use: bool) -> None:
-        """``use`` False: no namespaces and no Landlock (policy ``off``), a copy all the same."""
+    def __init__(
+        self, root: str, path: str, layers: dict[str, str], use: bool, others: Mapping[str, str] | None = None
+    ) -> None:
+        """``use`` False: no namespaces and no Landlock (policy ``off``), a copy all the same.
+
+        ``others``: what other files of the workspace hold here, by path.
+        """
+        self._others = {os.path.relpath(other, root): text for other, text in (others or {}).items()}
         self.layers = layers if use else dict.fromkeys(layers, "switched off")
         self.original_root, self.original_path = root, path
         self.overlaid = not self.layers["mount"]
@@ -215,6 +221,7 @@ class Place:
         self.root = os.path.join(folder, "tree")
         self.path = os.path.join(self.root, os.path.relpath(self.original_path, self.original_root))
         self.temporary = os.path.join(folder, "tmp")
+        self._write_others(self.root)
         self._stamps = _stamps(self.root, self.path)
 
     @property
@@ -230,6 +237,16 @@ class Place:
         os.makedirs(os.path.dirname(target), exist_ok=True)
         with open(target, "wb") as file:
             file.write(data)
+
+    def _write_others(self, folder: str) -> None:
+        for name, text in self._others.items():
+            target = os.path.join(folder, name)
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(target)  # it may be a link to elsewhere
+            with open(target, "wb") as file:
+                file.write(text.encode("utf-8", "surrogatepass"))
+            os.utime(target, (1, 1))  # older than any bytecode that the saved file has left
 
     def keep(self) -> None:
         """Make what was written so far (by importing the tests) part of the place; later writes still go
@@ -260,6 +277,8 @@ class Place:
             if os.path.isdir(source) and not os.path.islink(source):
                 os.makedirs(path, exist_ok=True)
                 shutil.copystat(source, path)
+            elif os.path.relpath(path, self.root) in self._others:
+                self._write_others(self.root)
             elif os.path.lexists(source):
                 with contextlib.suppress(OSError):
                     os.unlink(path)
@@ -315,6 +334,7 @@ class Place:
             made = layer / "up" / os.path.relpath(self.path, self.root)
             made.parent.mkdir(parents=True)
             made.touch()
+        self._write_others(str(layer / "up"))
         _lay_overlay(self.root, layer, self._kept)
         for point, handle in below:
             with contextlib.suppress(OSError):

@@ -110,6 +110,8 @@ class Server:
         self._sessions: dict[Key, Session] = {}
         self._current = -1
         self._has_plugins = False
+        self._unsaved: dict[str, str] = {}
+        """Text of other files that are open and not saved, by path."""
         self._has_pytest = importlib.util.find_spec("pytest") is not None
 
     def serve(self) -> None:
@@ -133,7 +135,7 @@ class Server:
 
     def _call(self, message: dict[str, Any]) -> None:
         number = self._current = message["id"]
-        methods = {"open": self._open, "run": self._run}
+        methods = {"open": self._open, "run": self._run, "unsaved": self._take_unsaved}
         try:
             method = methods.get(message["method"])
             if method is None:
@@ -195,6 +197,24 @@ class Server:
         self._keepers.clear()
         self._sessions.clear()
 
+    def _take_unsaved(self, params: dict[str, Any]) -> dict[str, Any]:
+        """Other files are as these buffers from now on."""
+        found: dict[str, str] = {}
+        unread = []
+        for buffer in params["buffers"]:
+            path = os.path.realpath(buffer["path"])
+            plain = text.without_holes(buffer["text"], [text.Span(**hole) for hole in buffer["holes"]])
+            if plain is not None:
+                found[path] = plain
+                continue
+            unread.append(buffer["path"])
+            if path in self._unsaved:
+                found[path] = self._unsaved[path]
+        if found != self._unsaved:
+            self._end_keepers()
+        self._unsaved = found
+        return {"unread": unread}
+
     # --- run ------------------------------------------------------------------------------------------------
 
     def _run(self, params: dict[str, Any]) -> dict[str, Any]:
@@ -228,6 +248,7 @@ class Server:
         anew."""
         fills = request["fills"]
         files = collect.python_files(root)
+        files += sorted(other for other in self._unsaved if _is_below(other, root) and other not in files)
         session, unfit = self._warm_session(root, path, request, files, end)
         answers: list[dict[str, Any]] = [{"cold": unfit} for _ in fills]
         if session is not None:
@@ -390,7 +411,10 @@ class Server:
 
     def _start(self, root: str, path: str) -> Keeper:
         assert self._layers is not None
-        place = sandbox.Place(root, path, dict(self._layers), use=self._policy != "off")
+        others = {
+            other: said for other, said in self._unsaved.items() if _is_below(other, root) and other != path
+        }
+        place = sandbox.Place(root, path, dict(self._layers), use=self._policy != "off", others=others)
         copy = None
         if not place.overlaid:
             copy = sandbox.copy_tree(root)

@@ -109,6 +109,23 @@ def around(text: str, hole: Span, others: list[Span]) -> Buffer:
     return Buffer("".join(pieces[0]), "".join(pieces[1]), lines)
 
 
+OTHER_FILE = 1000
+"""Number of every hole in another file than the one under test."""
+
+
+def without_holes(text: str, holes: list[Span]) -> str | None:
+    """``text`` with each hole turned into a call that raises; None when that does not parse."""
+    parts: list[str] = []
+    position = 0
+    for span in sorted(set(holes), key=lambda span: (span.start, span.end)):
+        if span.start >= position:
+            parts.append(text[position : span.start])
+            parts.append(call(OTHER_FILE, len(LINE_END.findall(text[span.start : span.end]))))
+            position = span.end
+    plain = "".join([*parts, text[position:]])
+    return plain if parses(plain) else None
+
+
 def baseline(buffer: Buffer) -> str | None:
     """The buffer with its own hole turned into call 0; None when that does not parse."""
     plain = buffer.filled(call(0))

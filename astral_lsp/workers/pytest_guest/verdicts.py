@@ -120,8 +120,7 @@ class Judge:
             return verdict("passed", "; ".join([", ".join(parts), *notes]), count=items + examples)
         others = sorted({number for event in tests for number in event["others"]} | set(self._beyond))
         if others:
-            line = self._buffer.other_lines.get(others[0], 0)
-            return not_run(f"reaches another unfilled hole at line {line}")
+            return not_run(f"reaches another unfilled hole {self._where(others[0])}")
         skipped = [
             event for event in tests if event["reached"] and event["outcome"] in ("skipped", "xfailed")
         ]
@@ -131,6 +130,10 @@ class Judge:
             return unavailable(f"{said[-1]['why']}: install it there with `-m pip install pytest`")
         untried = any(event.get("taken") or event.get("left_out") for event in said)
         return not_run("; ".join(["no test reaches this hole", *notes]), applies=untried)
+
+    def _where(self, hole: int) -> str:
+        line = self._buffer.other_lines.get(hole)
+        return f"at line {line}" if line is not None else "in another open file"
 
     def _notes(self, tests: list[Event], broken: list[Event]) -> list[str]:
         notes = []
@@ -150,8 +153,8 @@ class Judge:
         if flaky:
             notes.append(f"{short(flaky[0]['id'])} is flaky")
         if beyond:
-            line = self._buffer.other_lines.get(beyond[0]["others"][0], 0)
-            notes.append(f"{count(len(beyond), 'test')} reached another unfilled hole at line {line}")
+            where = self._where(beyond[0]["others"][0])
+            notes.append(f"{count(len(beyond), 'test')} reached another unfilled hole {where}")
         if broken:
             notes.append(f"{broken[0]['id']} cannot be collected: {broken[0]['why']}")
         return notes

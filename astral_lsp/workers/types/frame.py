@@ -12,7 +12,7 @@ from astral_lsp.workers.types.expected import Observer, Wanted
 from astral_lsp.workers.types.messages import Message
 from astral_lsp.workers.types.places import Site, bound_names, site
 from astral_lsp.workers.types.program import CannotCheck, Program
-from astral_lsp.workers.types.text import HOLE, Skeleton, call, mend, skeleton
+from astral_lsp.workers.types.text import HOLE, Skeleton, Unreadable, call, mend, skeleton
 
 UNSEEN = "mypy does not check this place (unreachable, or not an expression)"
 """The note of a hole that mypy never came to."""
@@ -57,6 +57,10 @@ class Frames:
         self._last = self._make(path, text, holes)
         return self._last
 
+    def forget(self) -> None:
+        """Something beside the buffer is another now."""
+        self._last = None
+
     def holds(self, path: str, text: str, holes: tuple[Span, ...]) -> bool:
         """Whether the last frame is of this buffer (the disk apart)."""
         last = self._last
@@ -65,7 +69,7 @@ class Frames:
 
     def _make(self, path: str, text: str, holes: tuple[Span, ...]) -> Frame:
         source = skeleton(text, holes, [])
-        source, plain = self._readable(source, path)
+        source, plain = _readable(self._program, source, path)
         shown, spans = source.fill(plain)
         watched, wanted, unseen = watch(parse(shown), spans, [source.written(i) for i in range(len(plain))])
         watched = [text if plain[i].startswith(f"{HOLE}(") else plain[i] for i, text in enumerate(watched)]
@@ -80,21 +84,31 @@ class Frames:
         note = f"line {lines} left out: syntax error" if lines else ""
         return Frame(path, text, holes, shown, spans, tuple(messages), types, note)
 
-    def _readable(self, source: Skeleton, path: str) -> tuple[Skeleton, list[str]]:
-        """The skeleton mended, and a stand-in for each hole so that all parses; raises CannotCheck."""
-        count = len(source.targets)
-        stand_in = [call(i, source.written(i)) for i in range(count)]
-        mended, why = mend(source, stand_in, lambda text: self._program.syntax_error(path, text))
-        if why is None:
-            return mended, stand_in
-        # where no call may stand: a name, a statement, or what the author selected
-        for index in range(count):
-            for form in (HOLE, "pass", source.written(index)):
-                trial = [*stand_in[:index], form, *stand_in[index + 1 :]]
-                mended, still = mend(source, trial, lambda text: self._program.syntax_error(path, text))
-                if still is None:
-                    return mended, trial
-        raise CannotCheck(why)
+
+def _readable(program: Program, source: Skeleton, path: str) -> tuple[Skeleton, list[str]]:
+    """The skeleton mended, and a stand-in for each hole so that all parses; raises CannotCheck."""
+    count = len(source.targets)
+    stand_in = [call(i, source.written(i)) for i in range(count)]
+    mended, why = mend(source, stand_in, lambda text: program.syntax_error(path, text))
+    if why is None:
+        return mended, stand_in
+    # where no call may stand: a name, a statement, or what the author selected
+    for index in range(count):
+        for form in (HOLE, "pass", source.written(index)):
+            trial = [*stand_in[:index], form, *stand_in[index + 1 :]]
+            mended, still = mend(source, trial, lambda text: program.syntax_error(path, text))
+            if still is None:
+                return mended, trial
+    raise CannotCheck(why)
+
+
+def shown_text(program: Program, path: str, text: str, holes: Sequence[Span]) -> str | None:
+    """What mypy is to read of a buffer that nothing is asked about; None when it does not parse."""
+    try:
+        source, stand_in = _readable(program, skeleton(text, all_holes(holes, []), []), path)
+    except (CannotCheck, Unreadable):
+        return None
+    return None if source.left_out else source.fill(stand_in)[0]
 
 
 def watch(

@@ -55,6 +55,8 @@ class Program:
         self._texts: dict[str, str] = {}
         self._saved: dict[str, tuple[int, int] | None] = {}
         """Time and size of each edited file on disk when its buffer was shown."""
+        self._unsaved: set[str] = set()
+        """Files whose text here is that of a buffer that nothing is asked about."""
         self._messages: list[Message] = []
         self._clean = True
         self._watcher = FileSystemWatcher(self.files)
@@ -124,6 +126,37 @@ class Program:
         """The buffers shown for other files than ``path``."""
         return {other: text for other, text in self._texts.items() if other != path}
 
+    def lay(self, texts: dict[str, str], untouched: set[str]) -> bool:
+        """Let ``texts`` be the unsaved text of other files, and no other; returns whether that is news.
+
+        ``untouched``: files that keep the text they have.
+        """
+        gone = [p for p in self._unsaved if p not in texts and p not in untouched and self._saved_parses(p)]
+        news = [p for p, text in texts.items() if self._texts.get(p) != text]
+        self._unsaved = set(texts) | (self._unsaved & untouched)
+        for path in gone:
+            self.files.drop(path)
+            self._texts.pop(path, None)
+            self._saved.pop(path, None)
+        for path in news:
+            self._hold(path, texts[path])
+        if self._build is not None and (gone or news):
+            self._update(self._named([*gone, *news]) + self._appeared())
+        return bool(gone or news)
+
+    def _saved_parses(self, path: str) -> bool:
+        try:
+            with open(path, encoding="utf-8") as file:
+                return self.syntax_error(path, file.read()) is None
+        except (OSError, ValueError):
+            return True  # gone, or none of our business
+
+    def _named(self, paths: Sequence[str]) -> list[tuple[str, str]]:
+        """The modules of those of ``paths`` that the program has, by path."""
+        known = {os.path.abspath(s.path): s.id for s in self.graph.values() if s.path}
+        found = [(self.modules.get(path) or known.get(path), path) for path in paths]
+        return [(module, path) for module, path in found if module]
+
     def stale(self) -> bool:
         """Whether files of the program have changed on disk since the last update."""
         if self._build is None:
@@ -185,7 +218,8 @@ class Program:
         gc.unfreeze()  # else the old build, a web of cycles, would never be collected
         gc.collect()
         self._hold(path, text)
-        for stale in [p for p in self.files.buffers if p != path and p not in kept]:
+        held = {path, *kept, *self._unsaved}
+        for stale in [p for p in self.files.buffers if p not in held]:
             self.files.drop(stale)
             self._texts.pop(stale, None)
         sources = []
@@ -290,7 +324,8 @@ class Program:
         for path in newer:
             self.files.drop(path)
             del self._texts[path], self._saved[path]
-        return [(self.modules[path], path) for path in newer if path in self.modules]
+        self._unsaved.difference_update(newer)
+        return self._named(newer) if newer else []
 
     def _appeared(self) -> list[tuple[str, str]]:
         """Modules that an edited file imports in vain so far and that can be found now."""

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 
 import msgspec
 
+from astral_lsp.workers.buffers import ShowUnsaved
 from astral_lsp.workers.frames import encode, read_blocking
 from astral_lsp.workers.protocol import (
     Analyse,
@@ -50,6 +51,7 @@ class Server:
             "open": self._open,
             "analyse": self._analyse,
             "check": self._check,
+            "unsaved": self._unsaved,
         }
 
     def run(self) -> None:
@@ -127,6 +129,9 @@ class Server:
 
     def _check(self, params: Any, cancelled: Callable[[], bool]) -> Any:
         return self._opened().check(msgspec.convert(params, CheckTypes), cancelled)
+
+    def _unsaved(self, params: Any, _: Callable[[], bool]) -> Any:
+        return self._opened().lay(msgspec.convert(params, ShowUnsaved))
 
     def _opened(self) -> Any:
         if self._session is None:

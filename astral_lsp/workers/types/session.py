@@ -9,12 +9,13 @@ from typing import Any
 import msgspec
 from mypy.version import __version__
 
+from astral_lsp.workers.buffers import Laid, ShowUnsaved
 from astral_lsp.workers.protocol import Analyse, Analysed, CheckTypes, Judged, OpenTypes
 from astral_lsp.workers.types.analyse import analyse
 from astral_lsp.workers.types.bare import Bare
 from astral_lsp.workers.types.configuration import configure
 from astral_lsp.workers.types.expected import Observer
-from astral_lsp.workers.types.frame import Frames
+from astral_lsp.workers.types.frame import Frames, shown_text
 from astral_lsp.workers.types.judge import Judge
 from astral_lsp.workers.types.program import Program
 from astral_lsp.workers.types.quick import Quick
@@ -34,6 +35,7 @@ class Session:
         self.quick = Quick(program, observer)
         self.judge = Judge(program, self.frames)
         self.bare = Bare(program)
+        self.program = program
 
     def about(self) -> dict[str, Any]:
         """What was set up, for people."""
@@ -49,6 +51,23 @@ class Session:
     def analyse(self, params: Analyse) -> Analysed:
         """σ and Γ of the asked holes."""
         return analyse(params, self._path(params.path), self.frames, self.quick)
+
+    def lay(self, params: ShowUnsaved) -> Laid:
+        """Take the unsaved text of other files."""
+        texts: dict[str, str] = {}
+        unread = []
+        for buffer in params.buffers:
+            path = self._path(buffer.path)
+            shown = shown_text(self.program, path, buffer.text, buffer.holes)
+            if shown is not None:
+                texts[path] = shown
+            else:
+                unread.append(buffer.path)
+        if self.program.lay(texts, {self._path(path) for path in (*unread, params.beside)}):
+            self.quick.close()
+            self.judge.close()
+            self.frames.forget()
+        return Laid(unread)
 
     def check(self, params: CheckTypes, cancelled: Callable[[], bool]) -> Judged:
         """Verdicts of the fills."""
