@@ -15,16 +15,16 @@ from typing import Any
 
 from . import supervise, wire
 from .graft import Unfit
-from .reach import Reach
+from .reach import LATER_CALL, Reach
 from .sandbox import Place
-from .session import ColdRun
+from .session import PREPARE_SECONDS, ColdRun
 from .supervise import Emit, Outcome, fork_run
-from .text import Buffer, Span, around, baseline
+from .text import Buffer, Span, around, baseline, is_value
 from .verdicts import Judge, Verdict, not_run, unavailable, verdict
 from .warm import Warm
 
-PREPARE_SECONDS = 10.0
-"""Most that importing and collecting may take, apart from the fill's own time."""
+WITHOUT_SECONDS = 10.0
+"""Most that the tests of a hole that runs at import may take, once, without any fill."""
 RETRIES = 3
 OUT_OF_TIME = "no time was left for its tests"
 
@@ -48,6 +48,8 @@ class Keeper:
         self._steady: set[str] = set()
         """Tests that failed a fill twice: they do not flip."""
         self._flaky: set[str] = set()
+        self._without: tuple[Buffer | None, dict[str, str]] = (None, {})
+        """How tests fail with the hole's value left open, and for which buffer that was asked."""
 
     def serve(self, fd: int) -> None:
         """Answer requests on ``fd`` until the server goes."""
@@ -112,6 +114,9 @@ class Keeper:
         if found is None:
             event = outcome.events[-1]
             return {"cold": event["why"], "elsewhere": event["elsewhere"]}
+        if selection is None and self._fails_anyway(buffer, outcome, found, left - outcome.seconds):
+            outcome = run(buffer, fill, timeout, left - outcome.seconds, selection, False)
+            found = self._verdict(buffer, fill, outcome, timeout, selection, left) or found
         suspect = self._suspect(outcome, found)
         if suspect is not None and self._flips(
             suspect,
@@ -122,6 +127,29 @@ class Keeper:
             outcome = run(buffer, fill, timeout, left - outcome.seconds, selection, False)
             found = self._verdict(buffer, fill, outcome, timeout, selection, left) or found
         return {"verdict": found}
+
+    def _fails_anyway(self, buffer: Buffer, outcome: Outcome, found: Verdict, left: float) -> bool:
+        """Whether the test that refused a fill fails in the same way without any.
+
+        For holes that run at import, where every test depends on the fill. Asked when a test fails, once for
+        a buffer: it takes a run of all tests.
+        """
+        if found["status"] != "failed" or not found.get("findings") or self._without[0] == buffer:
+            return False
+        if not any(event["e"] == "ready" and event.get("always") for event in outcome.events):
+            return False
+        self._without = (buffer, {})
+        if not is_value(buffer) or left <= 0:
+            return False
+        cold = ColdRun(self._place, self._reach, self._has_pytest, None, frozenset())
+        self._place.write_module(buffer.filled(f"{LATER_CALL}()"))
+        events = self._run(
+            lambda emit: cold.without(buffer, WITHOUT_SECONDS, emit), min(PREPARE_SECONDS, left), left
+        ).events
+        failing = [event for event in events if event["e"] == "test" and event["outcome"] == "failed"]
+        own = {event["id"]: event["why"] for event in failing if not event["reached"] and not event["others"]}
+        self._without = (buffer, own)
+        return bool(own)
 
     def _flips(
         self,
@@ -175,12 +203,22 @@ class Keeper:
         selection: dict[str, Any] | None,
         again: bool,
     ) -> Outcome:
-        cold = ColdRun(self._place, self._reach, self._has_pytest, selection, frozenset(self._flaky))
+        cold = ColdRun(
+            self._place,
+            self._reach,
+            self._has_pytest,
+            selection,
+            frozenset(self._flaky),
+            self._excused(buffer),
+        )
 
         def work(emit: Emit) -> None:
             cold.judge(buffer, fill, timeout, PREPARE_SECONDS, emit)
 
         return self._run(work, min(PREPARE_SECONDS, left), left)
+
+    def _excused(self, buffer: Buffer) -> dict[str, str]:
+        return self._without[1] if self._without[0] == buffer else {}
 
     def _run(self, work: Callable[[Emit], None], seconds: float, at_most: float) -> Outcome:
         outcome = fork_run(work, seconds, self._place.init, at_most)
@@ -207,7 +245,7 @@ class Keeper:
         if outcome.ended == "timeout" and outcome.seconds >= left:
             return not_run(OUT_OF_TIME)
         beyond = selection["beyond"] if selection is not None else []
-        judge = Judge(buffer, fill, frozenset(self._flaky), beyond)
+        judge = Judge(buffer, fill, frozenset(self._flaky), beyond, self._excused(buffer))
         return judge.judge(outcome, timeout, self._reach.target)
 
 

@@ -14,6 +14,7 @@ TARGET = 0
 _ENTERED = 1023
 ENTER_CALL = "__astral_enter__"
 MARK_CALL = "__astral_mark__"
+LATER_CALL = "__astral_unfilled__"
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -33,6 +34,7 @@ class Reach:
         setattr(builtins, HOLE_CALL, self._hole)
         setattr(builtins, ENTER_CALL, self._enter)
         setattr(builtins, MARK_CALL, self.mark)
+        setattr(builtins, LATER_CALL, lambda: Unfilled(self))
 
     def _hole(self, number: int) -> Any:
         self._page[min(number, _ENTERED - 1)] = 1
@@ -44,6 +46,11 @@ class Reach:
     def mark(self) -> None:
         """Note that the hole in question was reached."""
         self._page[TARGET] = 1
+
+    def use(self) -> Any:
+        """What stands for the hole is used: note it and raise."""
+        self.mark()
+        raise ReachedHole("an unfilled hole was reached")
 
     def reset(self) -> None:
         """Forget everything."""
@@ -63,6 +70,33 @@ class Reach:
     def others(self) -> list[int]:
         """Numbers of the other holes that were reached."""
         return [number for number in range(1, _ENTERED) if self._page[number]]
+
+
+class Unfilled:
+    """Stands for the value of a hole that is computed at import: it may be bound and passed on, not used."""
+
+    __slots__ = ("reach",)
+
+    def __init__(self, reach: Reach) -> None:
+        object.__setattr__(self, "reach", reach)
+
+    def __getattribute__(self, name: str) -> Any:
+        object.__getattribute__(self, "reach").use()
+
+
+def _use(self: Unfilled, *_: Any, **__: Any) -> Any:
+    object.__getattribute__(self, "reach").use()
+
+
+_OPERATORS = """
+    abs add and await aiter anext aenter aexit bool bytes call ceil complex contains delattr delitem divmod
+    enter eq exit float floor floordiv format ge getitem gt hash iadd iand ifloordiv ilshift imatmul imod imul
+    index int invert ior ipow irshift isub iter itruediv ixor le len lshift lt matmul mod mul ne neg next or
+    pos pow radd rand rdivmod repr reversed rfloordiv rlshift rmatmul rmod rmul ror round rpow rrshift rshift
+    rsub rtruediv rxor setattr setitem str sub truediv trunc xor
+"""
+for _name in _OPERATORS.split():
+    setattr(Unfilled, f"__{_name}__", _use)
 
 
 def mark_statement(tree: ast.Module, region: tuple[Position, Position]) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 
 from . import collect, graft, kernel, sandbox, text, wire
 from . import keeper as keeper_module
+from .session import PREPARE_SECONDS
 from .verdicts import not_run
 
 PROTOCOL_VERSION = 1
@@ -301,7 +302,7 @@ class Server:
         return session
 
     def _prepared(self, key: Key, request: Request, end: float) -> dict[str, Any]:
-        left = min(end - time.monotonic(), keeper_module.PREPARE_SECONDS)
+        left = min(end - time.monotonic(), PREPARE_SECONDS)
         ask = {**request, "do": "prepare", "fills": [], "budget_ms": left * 1e3 / 2}
         answers, trouble = self._ask(key, ask, time.monotonic() + left, 1)
         return answers[0] if answers else {"unfit": trouble}

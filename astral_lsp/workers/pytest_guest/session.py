@@ -22,10 +22,15 @@ from .collect import (
     wanted_files,
 )
 from .execute import Runner
-from .reach import Reach, mark_entry, mark_statement
+from .reach import LATER_CALL, Reach, mark_entry, mark_statement
 from .sandbox import Place, confine
 from .supervise import Emit, Event
-from .text import Buffer, Position, compiled
+from .text import Buffer, compiled
+
+PREPARE_SECONDS = 10.0
+"""Most that importing and collecting may take, apart from the fill's own time."""
+TEST_SECONDS = 2.0
+"""Most that one test may take when all are tried without a fill."""
 
 
 def environment(place: Place) -> None:
@@ -63,8 +68,13 @@ class ColdRun:
         has_pytest: bool,
         selection: dict[str, Any] | None,
         flaky: frozenset[str],
+        excused: dict[str, str] | None = None,
     ) -> None:
-        """``selection``: what `warm.Selection.as_json` found out, None when nothing is known."""
+        """``selection``: what `warm.Selection.as_json` found out, None when nothing is known.
+
+        ``excused``: how tests fail without a fill.
+        """
+        self._excused = excused or {}
         self._place, self._reach, self._has_pytest = place, reach, has_pytest
         self._selection, self._flaky = selection, flaky
 
@@ -95,15 +105,34 @@ class ColdRun:
             runner.held_when_entered = frozenset(case.id for case in cases)
         for complaint in complaints:
             emit({"e": "note", "why": complaint})
-        collected, loaded = self._prepare(tree, found, text, emit, lines, buffer.fill_region(fill))
+        runner.excused = self._excused
+        mark_statement(tree, buffer.fill_region(fill))
+        collected, loaded = self._prepare(tree, found, text, emit, lines)
         runner.always = self._reach.target
-        emit({"e": "ready", "seconds": seconds})
+        emit({"e": "ready", "seconds": seconds, "always": runner.always})
         flags = collected.doctest_flags if collected is not None else 0
         if loaded is not None and any(runner.run_case(case, loaded, flags) for case in self._chosen(cases)):
             return
         if collected is not None:
             items = order(collected.items, words_around(found, self._place.path))
             run_items(runner, collected, self._selected(items))
+
+    def without(self, buffer: Buffer, seconds: float, emit: Emit) -> None:
+        """Run all tests with the hole's value left open; nothing when the import itself needs it."""
+        confine(self._place, seconds + PREPARE_SECONDS)
+        text = compiled(buffer.filled(f"{LATER_CALL}()"))
+        tree = ast.parse(text)
+        environment(self._place)
+        lines = buffer.fill_lines("")
+        runner = Runner(emit, self._reach, self._place.paths, (0, -1))
+        runner.stop_at_failure = False
+        runner.seconds = TEST_SECONDS
+        self._reach.reset()
+        found = scope.around(tree, *lines)
+        collected, _ = self._prepare(tree, found, text, emit, lines)
+        if collected is not None and not self._reach.target:
+            emit({"e": "ready", "seconds": seconds})
+            run_items(runner, collected, order(collected.items, words_around(found, self._place.path)))
 
     def _chosen(self, cases: list[doctests.Case]) -> list[doctests.Case]:
         if self._selection is None:
@@ -127,10 +156,8 @@ class ColdRun:
         text: str,
         emit: Emit,
         lines: tuple[int, int],
-        region: tuple[Position, Position],
     ) -> tuple[Collected | None, ModuleType | None]:
         place = self._place
-        mark_statement(tree, region)
         code: dict[str, CodeType] = {}
 
         def make(path: str, rewritten: bool) -> CodeType:

@@ -109,6 +109,20 @@ def around(text: str, hole: Span, others: list[Span]) -> Buffer:
     return Buffer("".join(pieces[0]), "".join(pieces[1]), lines)
 
 
+def is_value(buffer: Buffer) -> bool:
+    """Whether the hole is an expression whose value goes somewhere: not a statement."""
+    source = baseline(buffer)
+    if source is None:
+        return False
+    for node in ast.walk(ast.parse(compiled(source))):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+            called = node.value.func
+            mine = isinstance(called, ast.Name) and called.id == HOLE_CALL
+            if mine and ast.unparse(node.value) == call(0):
+                return False
+    return True
+
+
 OTHER_FILE = 1000
 """Number of every hole in another file than the one under test."""
 

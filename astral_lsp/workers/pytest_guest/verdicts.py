@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from .execute import fails_as_before
 from .supervise import Event, Outcome
 from .text import Buffer, line_span
 
@@ -59,11 +60,17 @@ class Judge:
     """Turns what one run reported about one fill into a verdict."""
 
     def __init__(
-        self, buffer: Buffer, fill: str, flaky: frozenset[str] = frozenset(), beyond: Sequence[int] = ()
+        self,
+        buffer: Buffer,
+        fill: str,
+        flaky: frozenset[str] = frozenset(),
+        beyond: Sequence[int] = (),
+        excused: dict[str, str] | None = None,
     ) -> None:
         """``flaky``: tests that are known to flip, never held against a fill. ``beyond``: other holes that
-        keep tests from this one."""
+        keep tests from this one. ``excused``: how tests fail without the fill."""
         self._buffer, self._fill, self._flaky, self._beyond = buffer, fill, flaky, beyond
+        self._excused = excused or {}
 
     def judge(self, outcome: Outcome, timeout: float, reached: bool) -> Verdict:
         """The verdict. ``timeout`` in seconds is what the run was given; ``reached``: its last test ran the
@@ -77,9 +84,9 @@ class Judge:
         return self._finished(outcome, tests)
 
     def _counts(self, event: Event) -> bool:
-        return (
-            bool(event["reached"] or event["held"]) and not event["others"] and event["id"] not in self._flaky
-        )
+        if event["others"] or event["id"] in self._flaky or fails_as_before(event, self._excused):
+            return False
+        return bool(event["reached"] or event["held"])
 
     def _failed(self, event: Event) -> Verdict:
         found = finding(event["id"], event["why"], self._fill, self._buffer, event["inside"], event["line"])
@@ -150,6 +157,10 @@ class Judge:
                 notes.append(f"{number} {words}")
         if failing:
             notes.append(f"{short(failing[0]['id'])} fails before it reaches the fill: {failing[0]['why']}")
+        before = [event for event in tests if fails_as_before(event, self._excused)]
+        if before:
+            more = f" and {len(before) - 1} more" if len(before) > 1 else ""
+            notes.append(f"{short(before[0]['id'])}{more} fails in the same way without the fill")
         if flaky:
             notes.append(f"{short(flaky[0]['id'])} is flaky")
         if beyond:
