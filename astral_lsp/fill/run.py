@@ -86,7 +86,7 @@ class Services(Protocol):
         confirm: bool = False,
         budget_s: float,
     ) -> list[Verdict]:
-        """Ask mypy."""
+        """Ask mypy; with no ``fills`` only get ready for it."""
 
     async def run_tests(
         self, document: Document, hole: Hole, fills: list[str], holes: list[Hole], *, budget_s: float
@@ -189,7 +189,7 @@ class _Run:
     async def _draw_and_verify(self, environment: Environment) -> None:
         params = await self.services.prepare(self.document, self.hole, self.holes, environment, self.options)
         params.budget_ms = self._drawing_ms()
-        warming = asyncio.ensure_future(self._warm_tests())
+        warming = asyncio.gather(self._warm_types(), self._warm_tests(), return_exceptions=True)
         try:
             await self._timed("propose", self._rounds_of(params))
             await self._timed("repair", self._repair(params))
@@ -206,6 +206,13 @@ class _Run:
         broken = surroundings(self.document.text, self.hole, self.holes).filler is None
         why = ": the code around the hole does not parse" if broken else ""
         return f"no candidate in {seconds:.1f} s of drawing{why}"
+
+    async def _warm_types(self) -> None:
+        """Let mypy see the hole while the model draws: the first candidate is judged like the later ones."""
+        if self.options.check_types and not self.stop.is_set():
+            await self.services.check_types(
+                self.document, self.hole, [], self.holes, budget_s=max(0.0, self._left())
+            )
 
     async def _warm_tests(self) -> None:
         """Collect the tests while the model draws: they are ready, or nearly so, for the first candidate."""

@@ -109,9 +109,10 @@ class TypesOracle:
         budget_ms: float = 4000.0,
         unsaved: Sequence[Unsaved] = (),
     ) -> list[Verdict]:
-        """One verdict a fill, in order; only errors that the fill adds to the buffer count."""
-        if not fills:
-            return []
+        """One verdict a fill, in order; only errors that the fill adds to the buffer count.
+
+        With no fills it only gets ready, so that the next call need not.
+        """
         bad = [index for index, fill in enumerate(fills) if _SURROGATE.search(fill)]
         params = CheckTypes(
             path, _plain(text), hole, [_plain(fill) for fill in fills], list(other_holes), confirm, budget_ms

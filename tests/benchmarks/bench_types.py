@@ -94,6 +94,14 @@ async def measure(title: str, root: Path, path: Path, checks: int) -> None:
         await oracle.check(file, text + f"# {next(versions)}\n", hole, GOOD[:1])
 
     _row("first candidate after an edit (baseline, copy)", await _clocked(15, fresh), reference)
+    times = []
+    for number in range(15):
+        edited = text + f"# ready {number}\n"
+        await oracle.check(file, edited, hole, [])  # what a fill does while the model draws
+        began = time.perf_counter()
+        await oracle.check(file, edited, hole, GOOD[:1])
+        times.append((time.perf_counter() - began) * 1000)
+    _row("the same once the fill has begun", times, reference)
 
     async def confirm() -> None:
         await oracle.check(file, text, hole, GOOD[:1], confirm=True)

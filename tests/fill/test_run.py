@@ -298,3 +298,18 @@ async def test_tests_are_collected_while_the_model_draws() -> None:
     await fill(services)
     assert calls[0] == ([], 0)
     assert [fills for fills, _ in calls[1:]] == [["f0"], ["f1"], ["f2"]]
+
+
+async def test_mypy_gets_ready_while_the_model_draws() -> None:
+    services = Scripted([("f0", 0.0)], delay=0.1)
+    calls: list[tuple[list[str], int]] = []
+    ask = services.check_types
+
+    async def check_types(document: Document, hole: Hole, fills: list[str], *rest: Any, **more: Any) -> Any:
+        calls.append((fills, len(services.sent)))
+        return await ask(document, hole, fills, *rest, **more)
+
+    services.check_types = check_types  # type: ignore[method-assign]
+    await fill(services)
+    assert calls[0] == ([], 0)
+    assert calls[1][0] == ["f0"]

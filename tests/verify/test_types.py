@@ -192,6 +192,13 @@ async def test_a_module_level_fill_that_breaks_its_users_fails(bench: Bench) -> 
     assert await bench.statuses(text, "3", "'three'") == ["passed", "failed"]
 
 
+async def test_getting_ready_gives_no_verdict_and_changes_none(bench: Bench) -> None:
+    text = "def f(n: int) -> int:\n    return $0\n"
+    assert await bench.check(text) == []
+    assert await bench.statuses(text, "n", "''") == ["passed", "failed"]
+    assert await bench.check("def f() -> int:\n    return 1\n    return $0\n") == []
+
+
 async def test_several_fills_are_independent(bench: Bench) -> None:
     text = "class A:\n    def __init__(self) -> None:\n        $0\n    def m(self) -> int: return self.x\n"
     fills = ["self.x = 1", "self.y = 1", "self.x = 'a'", "self.x = 2"]

@@ -31,6 +31,12 @@ class Copies:
         """Why no graft is sound here, '' while one may be."""
         self.grafts = self.updates = 0
 
+    def get_ready(self) -> None:
+        """Set the graft up on what stands in the hole now."""
+        if not self.refused:
+            base = self._baseline
+            self._graft(base.text, base.hole, _GRAFT_SECONDS)
+
     def messages(self, text: str, fill: Span, seconds: float, confirm: bool) -> list[Message] | str:
         """The errors with ``text`` as the buffer, those outside the function left out where that is sound.
 

@@ -52,6 +52,9 @@ class Judge:
             baseline, copies = self._ready(path, params)
         except (CannotCheck, Unreadable) as error:
             return Judged([unavailable(str(error)) for _ in params.fills], _since(began))
+        if not params.fills:
+            copies.get_ready()
+            return Judged([], _since(began))
         deadline = time.monotonic() + params.budget_ms / 1000
         verdicts = []
         assert self._written is not None
