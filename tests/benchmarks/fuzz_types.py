@@ -116,13 +116,19 @@ class Journal:
 class Blocked(Exception):
     """mypy stopped at a blocking error and said nothing of the other files."""
 
+    def __init__(self, said: str, paths: set[str]) -> None:
+        super().__init__(said)
+        self.paths = paths
+        """The files that it did name."""
+
 
 def run_mypy(root: Path, targets: list[str], python: str) -> list[Message]:
     """Return the errors of the ``mypy`` command on ``targets``, without a cache; raises Blocked."""
     command = [sys.executable, "-m", "mypy", f"--python-executable={python}", *FLAGS, *targets]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     if done.returncode not in (0, 1):
-        raise Blocked(f"{done.stdout[-500:]} {done.stderr[-500:]}")
+        named = {message.path for message in read_messages(done.stdout.splitlines())}
+        raise Blocked(f"{done.stdout[-500:]} {done.stderr[-500:]}", named)
     return read_messages(done.stdout.splitlines())
 
 
@@ -235,15 +241,15 @@ def _cold_round(root: Path, targets: list[str], base: list[Message], some: list[
             (root / trial.file).write_text(trial.mutant.applied(saved[trial.file]), "utf-8")
         runs = Runs(base, holes, run_mypy(root, targets, python))
     except Blocked as stop:
-        runs = None
+        runs, blocking = None, stop.paths
         if len(some) == 1:
             some[0].cold = [Message("", 0, 0, 0, 0, str(stop).strip(), "blocked")]
     finally:
         for name, text in saved.items():
             (root / name).write_text(text, "utf-8")
-    if runs is None:  # one mutant silenced the others: halve until it is alone
-        for half in (some[: len(some) // 2], some[len(some) // 2 :]) if len(some) > 1 else ():
-            _cold_round(root, targets, base, half, python)
+    if runs is None:  # one mutant silenced the others
+        for part in _apart(root, some, blocking) if len(some) > 1 else ():
+            _cold_round(root, targets, base, part, python)
         return
     known = {(m.path, m.code, m.text) for m in base}
     for trial in some:
@@ -251,6 +257,16 @@ def _cold_round(root: Path, targets: list[str], base: list[Message], some: list[
         trial.cold = cold_added(trial, path, runs, saved[trial.file])
         mine = [m for m in runs.filled if m.path == path]
         trial.against_saved = any((m.path, m.code, m.text) not in known for m in mine)
+
+
+def _apart(root: Path, some: list[Trial], blocking: set[str]) -> list[list[Trial]]:
+    """The mutants in the files named each alone and the rest together; halves where no file is named."""
+    named = [trial for trial in some if str(root / trial.file) in blocking]
+    rest = [trial for trial in some if trial not in named]
+    if named and rest:
+        return [*([trial] for trial in named), rest]
+    middle = len(some) // 2
+    return [some[:middle], some[middle:]]
 
 
 def _disagree(trial: Trial) -> bool:
