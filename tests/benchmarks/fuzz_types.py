@@ -5,7 +5,8 @@
 The packages are copied from ``--python``'s site-packages into a scratch folder. Ours judges the mutants as
 fills of the holes they replace, by the fast path. It is held against the ``mypy`` command without a cache, on
 the tree with an Any in the hole and on the tree with the mutant: a fill fails when the second says more.
-A file holds at most one mutant in a run; what differs there is run once more alone.
+A file holds at most one mutant in a run; what differs there, or has errors in other files, is run once more
+alone: then the errors of all files count.
 
 With ``--journal FOLDER`` what is done is kept there, and ``--seconds`` stops early (exit code 3): the same
 command goes on from there. Remove its ``ours.jsonl`` to judge the same mutants with other code.
@@ -17,6 +18,7 @@ not, as a project without a configuration, and untyped functions are left alone 
 from __future__ import annotations
 
 import argparse
+import ast
 import asyncio
 import json
 import random
@@ -137,16 +139,25 @@ def _targets(root: Path) -> list[str]:
 
 
 _MISSING_RETURN = ("return", "empty-body")
+_OF_BASES = ("Invalid base class", "Unsupported dynamic base class")
+"""What a cold mypy says of an Any that is a part of a base of a class: it excuses nothing."""
 
 
 def with_any(mutant: Mutant, text: str) -> Mutant:
-    """The mutant that has an Any where the hole is, on as many lines."""
-    written = f'__import__("_"{breaks(text[mutant.start : mutant.end])})._'  # Any in every module
-    return Mutant(mutant.start, mutant.end, written, "Any", mutant.place)
+    """The mutant that has an Any where the hole is, on as many lines; what was there where none can stand."""
+    was = text[mutant.start : mutant.end]
+    written = f'__import__("_"{breaks(was)})._'  # Any in every module
+    made = Mutant(mutant.start, mutant.end, written, "Any", mutant.place)
+    try:
+        ast.parse(made.applied(text))
+    except SyntaxError:  # in a pattern, say
+        return Mutant(mutant.start, mutant.end, was, "Any", mutant.place)
+    return made
 
 
-def cold_added(trial: Trial, path: str, runs: Runs, text: str) -> list[Message]:
-    """What the mutant adds to the errors that its file has with an Any in the hole."""
+def cold_added(trial: Trial, path: str, runs: Runs, text: str, alone: bool = False) -> list[Message]:
+    """What the mutant adds to the errors that its file has with an Any in the hole; where it is ``alone`` in
+    the tree, to those of all files."""
     mutant, stand_in = trial.mutant, with_any(trial.mutant, text)
     hole_span = Span(mutant.start, mutant.start + len(stand_in.fill))
     hole = place(path, stand_in.applied(text), hole_span)
@@ -154,7 +165,11 @@ def cold_added(trial: Trial, path: str, runs: Runs, text: str) -> list[Message]:
     mine = not_about([m for m in runs.open if m.path == path], path, stand_in.applied(text), hole_span)
     was = {m.line for m in runs.saved if m.path == path and m.code in _MISSING_RETURN}
     mine = [m for m in mine if m.code not in _MISSING_RETURN or m.line in was]
-    return added(mine, [m for m in runs.filled if m.path == path], hole, fill)
+    known = {m.text for m in runs.saved if m.path == path}
+    mine = [m for m in mine if not m.text.startswith(_OF_BASES) or m.text in known]
+    if alone:
+        mine += [m for m in runs.open if m.path != path]
+    return added(mine, [m for m in runs.filled if alone or m.path == path], hole, fill)
 
 
 async def judge_all(
@@ -254,7 +269,7 @@ def _cold_round(root: Path, targets: list[str], base: list[Message], some: list[
     known = {(m.path, m.code, m.text) for m in base}
     for trial in some:
         path = str(root / trial.file)
-        trial.cold = cold_added(trial, path, runs, saved[trial.file])
+        trial.cold = cold_added(trial, path, runs, saved[trial.file], alone=len(some) == 1)
         mine = [m for m in runs.filled if m.path == path]
         trial.against_saved = any((m.path, m.code, m.text) not in known for m in mine)
 

@@ -26,7 +26,7 @@ _PROBE = "''.no_such_attribute_of_a_string"
 _NAME_PROBE = "no_such_name_anywhere"
 """What is rejected where only names are looked up: of the bases of a class nothing else is."""
 _PROBE_SECONDS = 5.0
-_UNREACHABLE = "mypy does not check this place: it takes the code for unreachable"
+_UNREACHABLE = "mypy does not check this place: it takes the code for unreachable, or gave its definition up"
 _LEFT_ALONE = "your mypy does not check this function (no annotations; check_untyped_defs is off)"
 _ABOUT_ANY = re.compile(r"\bAny\b|[Uu]ntyped")
 """Of a message that strict options give where a value has no type."""
