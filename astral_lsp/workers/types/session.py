@@ -67,6 +67,7 @@ class Session:
             self.quick.close()
             self.judge.close()
             self.frames.forget()
+            self.bare = Bare(self.program)
         return Laid(unread)
 
     def check(self, params: CheckTypes, cancelled: Callable[[], bool]) -> Judged:
