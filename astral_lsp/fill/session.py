@@ -24,6 +24,7 @@ from astral_lsp.holes.model import Hole
 from astral_lsp.holes.tree import parse
 from astral_lsp.interpreter import NoInterpreter, find_interpreter
 from astral_lsp.report import Verdict, not_run, unavailable
+from astral_lsp.verify.surroundings import surroundings
 from astral_lsp.verify.syntax import check_syntax
 from astral_lsp.verify.tests import TestsOracle
 from astral_lsp.verify.types import TypesOracle
@@ -179,6 +180,8 @@ class Session:
             types={name.name: name.type for name in environment.names},
             near=sight(document.text, hole),
         )
+        # remembered; for a large file that is broken in many places it takes a while
+        await asyncio.to_thread(surroundings, document.text, hole, holes)
         specification = compile_specification(
             hole, environment, types=options.check_types, tests=options.run_tests
         )

@@ -34,15 +34,18 @@ class Surroundings(NamedTuple):
 
 def cut(text: str, hole: Hole, other_holes: Sequence[Hole] = ()) -> tuple[str, str]:
     """The buffer before and after ``hole`` as it is, other holes as stand-ins."""
-    apart = [other for other in other_holes if other.end <= hole.start or other.start >= hole.end]
-    masked = neutralise(text, apart)
+    masked = neutralise(text, _apart(hole, other_holes))
     start = masked.to_masked(hole.start)
     return masked.text[:start], masked.text[start + hole.end - hole.start :]
 
 
 def surroundings(text: str, hole: Hole, other_holes: Sequence[Hole] = ()) -> Surroundings:
     """Cut ``text`` at ``hole`` and leave out what is broken elsewhere, when the rest can be read without."""
-    return _surroundings(text, hole, tuple(other_holes))
+    return _surroundings(text, hole, _apart(hole, other_holes))
+
+
+def _apart(hole: Hole, other_holes: Sequence[Hole]) -> tuple[Hole, ...]:
+    return tuple(other for other in other_holes if other.end <= hole.start or other.start >= hole.end)
 
 
 @lru_cache(maxsize=64)
