@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,55 @@ async def test_a_file_that_changes_during_a_fill_takes_its_verdicts_away(tmp_pat
         assert (await session.titles(uri, WHERE))[0].endswith("(checked before later edits)")
         await session.command("astral.applyFill", **answer["fills"][1]["argument"])
         assert apply_edit(TEXT, session.applied[0].edit) == TEXT.replace("...", "second_1")
+
+
+async def _while_filling(session: Editor, meanwhile: Callable[[str], Any]) -> tuple[str, Any]:
+    """Do something while a fill runs; the buffer's URI and the fill's answer, or what it failed with."""
+    uri = session.open("area.py", TEXT)
+    await session.until(lambda: session.statuses)
+    where = {"uri": uri, "position": {"line": 1, "character": 12}, "apply": False}
+    running = asyncio.ensure_future(session.command("astral.fillHole", **where))
+    await session.until(lambda: session.log("fill"))
+    result = meanwhile(uri)
+    if result is not None:
+        await result
+    (answer,) = await asyncio.wait_for(asyncio.gather(running, return_exceptions=True), 10)
+    return uri, answer
+
+
+async def test_a_buffer_that_is_saved_during_its_fill_keeps_its_verdicts(tmp_path: Path) -> None:
+    def save(uri: str) -> None:
+        identifier = types.TextDocumentIdentifier(uri)
+        session.client.text_document_did_save(types.DidSaveTextDocumentParams(identifier))
+        changes = [types.FileEvent(uri, types.FileChangeType.Changed)]
+        session.client.workspace_did_change_watched_files(types.DidChangeWatchedFilesParams(changes))
+
+    async with editor(tmp_path, script={"delay": 0.6}) as session:
+        uri, answer = await _while_filling(session, save)
+        assert len(answer["fills"]) == 4
+        actions = await session.actions(uri, WHERE)
+        assert actions[0].title == "Fill hole: `first_1` · types ✓ · tests ✓ 3"
+        assert actions[0].is_preferred
+
+
+async def test_settings_that_change_during_a_fill_take_the_claim_of_its_verdicts(tmp_path: Path) -> None:
+    def change(_uri: str) -> None:
+        session.client.set_configuration({"verify": {"tests": {"timeoutMs": 5}}}, section="astral-lsp")
+        session.client.workspace_did_change_configuration(types.DidChangeConfigurationParams(None))
+
+    async with editor(tmp_path, script={"delay": 1.0}) as session:
+        uri, answer = await _while_filling(session, change)
+        assert session.log("configure")
+        assert len(answer["fills"]) == 4
+        assert (await session.titles(uri, WHERE))[0].endswith("(checked before later edits)")
+
+
+async def test_workers_that_are_restarted_during_a_fill_leave_it_answered(tmp_path: Path) -> None:
+    async with editor(tmp_path, script={"delay": 20.0}) as session:
+        uri, answer = await _while_filling(session, lambda _uri: session.command("astral.restartWorkers"))
+        assert isinstance(answer, JsonRpcException) or "fills" in answer
+        assert session.log("close")
+        assert (await session.titles(uri, WHERE))[0] == "Fill hole"
 
 
 @pytest.mark.parametrize("watches", [True, False])

@@ -169,9 +169,10 @@ const scenarios = {
     });
   },
 
-  /** A multi-line fill of a body, reached with the next-hole key, shown as ghost text. */
+  /** A multi-line fill of a body, reached with the next-hole key, shown as ghost text; the file has CRLF lines. */
   async body() {
-    return withEditor(workspace(), { settings: { "astral-lsp.preview": "inline" } }, async (editor) => {
+    const crlf = (text) => text.replaceAll("\n", "\r\n");
+    return withEditor(workspace({ files: { "shop.py": crlf(SHOP) } }), { settings: { "astral-lsp.preview": "inline" } }, async (editor) => {
       await onFirstHole(editor);
       await editor.page.keyboard.press("Control+F8");
       await editor.page.locator(".statusbar-item").filter({ hasText: /Ln 17, Col \d+ \(25 selected\)/ }).waitFor();
@@ -181,7 +182,8 @@ const scenarios = {
       await editor.page.keyboard.press("Enter");
       await until("the buffer", async () => (await editor.page.locator(".view-lines").first().innerText()).includes("best"));
       const text = await editor.saved("shop.py");
-      assert.equal(text, SHOP.replace("raise NotImplementedError", SCRIPT.cheapest[0].text));
+      assert.equal(text, crlf(SHOP.replace("raise NotImplementedError", SCRIPT.cheapest[0].text)));
+      await editor.page.locator(".statusbar-item").filter({ hasText: "Ln 21, Col 16" }).waitFor(); // behind the fill
       return {};
     });
   },
