@@ -65,7 +65,7 @@ async def fill_many(
     view = ls.view(document)
     program = _Program(view)
     run = Run(ls, document, patient=True)
-    run.show(f"Filling {len(holes)} holes", token)
+    run.show(f"Filling {_count(len(holes))}", token)
     filled: list[_Filled] = []
     left: list[_Left] = []
     try:
@@ -110,7 +110,7 @@ async def _apply(
             left.append(_Left(0, error.message))
     moved = document.version != version  # before our own edit makes it so
     if replacements:
-        label = f"Fill {len(replacements)} holes"
+        label = f"Fill {_count(len(replacements))}"
         await apply(ls, workspace_edit(ls.client, document, replacements, label=label), label)
     summary = _summary(kept, left, moved=moved)
     ls.say(summary, types.MessageType.Info if kept else types.MessageType.Warning)
@@ -122,6 +122,10 @@ async def _apply(
     }
 
 
+def _count(holes: int) -> str:
+    return f"{holes} hole" if holes == 1 else f"{holes} holes"
+
+
 def _span(hole: Hole) -> Span:
     return hole.span
 
@@ -129,7 +133,7 @@ def _span(hole: Hole) -> Span:
 def _summary(kept: list[_Filled], left: list[_Left], *, moved: bool) -> str:
     total = len(kept) + len(left)
     verified = sum(item.fill.verified for item in kept)
-    text = f"filled {len(kept)} of {total} holes, {verified} verified"
+    text = f"filled {len(kept)} of {_count(total)}, {verified} verified"
     unverified = [item for item in kept if not item.fill.verified]
     if unverified:
         text += f"; unverified: {titles.marks(unverified[0].fill.verdicts)}"
