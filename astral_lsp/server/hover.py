@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 NAMES_SHOWN = 12
 HINT_LINES = 4
-_MARKUP = re.compile(r"[\\`*_\[\]<>#|~]")
+_MARKUP = re.compile(r"`{3,}|\*\*|__|<|^[#>]")
+"""What of a line would not be seen, or change what follows; more backslashes would only be in the way."""
 _NEAREST = {"local": 0, "argument": 1, "self": 2, "global": 3, "import": 4, "builtin": 5}
 
 
@@ -82,10 +83,14 @@ def _hint(hint: str) -> str:
     """Its first paragraph, literally: a docstring may be long, and is no Markdown."""
     lines = hint.strip().splitlines()
     first = lines[: lines.index("")] if "" in lines else lines
-    shown = [_MARKUP.sub(r"\\\g<0>", titles.shorten(line, 100)) for line in first[:HINT_LINES]]
+    shown = [_MARKUP.sub(_literally, titles.shorten(line, 100)) for line in first[:HINT_LINES]]
     if len(shown) < len([line for line in lines if line.strip()]):
         shown[-1] += " …"
     return "\n".join(f"> {line}" for line in shown)
+
+
+def _literally(markup: re.Match[str]) -> str:
+    return "".join("\\" + character for character in markup[0])
 
 
 def ranked(names: Sequence[Name]) -> list[Name]:

@@ -108,7 +108,7 @@ async def test_hover_shows_the_first_paragraph_of_a_long_docstring_and_no_markup
         await _analysed(session)
         params = types.HoverParams(_document(uri), types.Position(6, 12))
         value = (await session.client.text_document_hover_async(params)).contents.value
-        assert "> in \\*bytes\\*\n> Format \\`value\\` as 10\\*\\*3. …" in value
+        assert "> in *bytes*\n> Format `value` as 10\\*\\*3. …" in value
         assert "number" not in value
 
 

@@ -159,7 +159,7 @@ const scenarios = {
       await editor.page.locator(".tab.dirty").waitFor();
       assert.match(await editor.saved("shop.py"), /return \.x\.\.\n/);
       await editor.page.keyboard.press("Control+Z");
-      await editor.page.keyboard.press("Control+Alt+ArrowUp"); // a second cursor, which is there afterwards too
+      await editor.command("Add Cursor Above"); // it is there afterwards too
       await editor.page.locator(".statusbar-item").filter({ hasText: "2 selections" }).waitFor();
       await fillHole(editor);
       await until("the diff", async () => (await diffEditors(editor).count()) === 1);
