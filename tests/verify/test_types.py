@@ -199,6 +199,14 @@ async def test_getting_ready_gives_no_verdict_and_changes_none(bench: Bench) -> 
     assert await bench.check("def f() -> int:\n    return 1\n    return $0\n") == []
 
 
+async def test_a_type_that_mypy_puts_off_to_the_last_is_an_error_at_last(bench: Bench) -> None:
+    text = (
+        "class A:\n    n = ''\n    def __init__(self, d: dict[str, tuple[str, str]]) -> None:\n"
+        "        a, self.b = d[$0.n]\n        self.c = a\n"
+    )
+    assert await bench.statuses(text, "self", "a") == ["passed", "failed"]
+
+
 async def test_several_fills_are_independent(bench: Bench) -> None:
     text = "class A:\n    def __init__(self) -> None:\n        $0\n    def m(self) -> int: return self.x\n"
     fills = ["self.x = 1", "self.y = 1", "self.x = 'a'", "self.x = 2"]

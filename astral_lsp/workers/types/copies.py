@@ -10,6 +10,7 @@ from astral_lsp.workers.types.baseline import Baseline
 from astral_lsp.workers.types.fork import CAN_FORK, Branch, BranchFailed
 from astral_lsp.workers.types.graft import Graft, NotSound
 from astral_lsp.workers.types.messages import Message
+from astral_lsp.workers.types.passes import Updater
 from astral_lsp.workers.types.program import Program
 
 log = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ class Copies:
                 self.grafts += 1
                 return found
         self.updates += 1
-        return self._update(text, seconds)
+        return self._update(text, fill, seconds)
 
     def close(self) -> None:
         """End both copies."""
@@ -72,15 +73,15 @@ class Copies:
             self._fast.close()
         return answer if kind == "messages" else None
 
-    def _update(self, text: str, seconds: float) -> list[Message] | str:
+    def _update(self, text: str, fill: Span, seconds: float) -> list[Message] | str:
         path = self._baseline.path
         if not CAN_FORK:
             return self._program.try_text(path, text)
         if self._whole is None or not self._whole.alive or self._whole.asked >= _MOST_ASKED:
             if self._whole is not None:
                 self._whole.close()
-            self._whole = Branch(lambda question: self._program.try_text(*question))
-        answer: list[Message] | str = self._whole.ask((path, text), seconds)
+            self._whole = Branch(Updater(self._program, self._baseline))
+        answer: list[Message] | str = self._whole.ask((text, fill.start, fill.end), seconds)
         return answer
 
 

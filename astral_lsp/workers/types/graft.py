@@ -65,7 +65,7 @@ class Graft:
         self._program, self._path = program, path
         self._state: State = program.state(path)
         tree = tree or parse(text)
-        function, names = _outermost_function(tree, hole)
+        function, names = outermost_function(tree, hole)
         self._text_lines = Lines(text)
         self._line = self._text_lines.line(tree.start(function))
         self._start = self._text_lines.starts[self._line - 1]
@@ -223,7 +223,7 @@ def _inner(found: list[Statement]) -> list[Statement]:
     return found[0].body[0].body if isinstance(found[0], IfStmt) else []
 
 
-def _outermost_function(tree: SyntaxTree, hole: Span) -> tuple[tree_sitter.Node, list[str]]:
+def outermost_function(tree: SyntaxTree, hole: Span) -> tuple[tree_sitter.Node, list[str]]:
     """The outermost function whose body holds the hole, and the dotted path to it; raises NotSound."""
     names: list[str] = []
     for step in tree.path(hole.start, max(hole.end, hole.start + 1)):

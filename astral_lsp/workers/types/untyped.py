@@ -18,6 +18,7 @@ from astral_lsp.holes.tree import SyntaxTree
 from astral_lsp.workers.types.baseline import Baseline
 from astral_lsp.workers.types.fork import CAN_FORK, Branch
 from astral_lsp.workers.types.messages import Message
+from astral_lsp.workers.types.passes import Updater
 from astral_lsp.workers.types.program import Program
 from astral_lsp.workers.types.text import Lines
 
@@ -86,9 +87,9 @@ class AsWritten:
         """As `Copies.messages`, always by a whole update."""
         if self._branch is None or not self._branch.alive or self._branch.asked >= _MOST_ASKED:
             self.close()
-            self._branch = Branch(_Writer(self._program, self._strict.path))
+            self._branch = Branch(_Writer(self._program, self._strict))
         answer: list[Message] | str
-        self.skips, answer = self._branch.ask(text, seconds)
+        self.skips, answer = self._branch.ask((text, fill.start, fill.end), seconds)
         return answer
 
     def close(self) -> None:
@@ -101,15 +102,16 @@ class AsWritten:
 class _Writer:
     """Lives in the copy: takes the user's option back and checks texts."""
 
-    def __init__(self, program: Program, path: str) -> None:
-        self._program, self._path = program, path
+    def __init__(self, program: Program, baseline: Baseline) -> None:
+        self._program, self._path = program, baseline.path
+        self._updater = Updater(program, baseline)
         self._ready = False
 
-    def __call__(self, text: str) -> tuple[bool, list[Message] | str]:
+    def __call__(self, question: tuple[str, int, int]) -> tuple[bool, list[Message] | str]:
         if not self._ready:
             self._program.configuration.leave_untyped()
             self._ready = True
-        found = self._program.try_text(self._path, text)
+        found = self._updater(question)
         return not self._program.state(self._path).options.check_untyped_defs, found
 
 
