@@ -34,7 +34,7 @@ from pathlib import Path
 import msgspec
 
 from astral_lsp.holes.model import Span
-from astral_lsp.report import Verdict
+from astral_lsp.report import Verdict, not_run
 from astral_lsp.verify.types import TypesOracle
 from astral_lsp.workers.types.baseline import not_about, place
 from astral_lsp.workers.types.messages import Message, added, read_messages
@@ -207,6 +207,12 @@ async def judge_all(
     return trials
 
 
+def unjudged(chosen: dict[str, list[Mutant]]) -> list[Trial]:
+    """The mutants without a verdict of ours."""
+    nothing = not_run("not asked")
+    return [Trial(name, mutant, nothing) for name, some in chosen.items() for mutant in some]
+
+
 def _by_hole(some: list[Mutant]) -> dict[Span, list[Mutant]]:
     groups: dict[Span, list[Mutant]] = {}
     for mutant in some:
@@ -214,8 +220,11 @@ def _by_hole(some: list[Mutant]) -> dict[Span, list[Mutant]]:
     return groups
 
 
-def judge_cold(root: Path, trials: list[Trial], python: str, journal: Journal) -> None:
-    """Put a cold mypy's answer into each trial, many mutants a run, none of them in the same file."""
+def judge_cold(root: Path, trials: list[Trial], python: str, journal: Journal, again: bool = True) -> None:
+    """Put a cold mypy's answer into each trial, many mutants a run, none of them in the same file.
+
+    ``again``: what differs from our verdict is run once more alone.
+    """
     targets = _targets(root)
     base = run_mypy(root, targets, python)
     known = {(t.file, t.mutant): t for t in journal.read("cold")}
@@ -236,7 +245,7 @@ def judge_cold(root: Path, trials: list[Trial], python: str, journal: Journal) -
         print(f"\r{number + 1}/{rounds} cold runs", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
     for trial in trials:
-        if journal.time_is_up():
+        if journal.time_is_up() or not again:
             return
         if not trial.alone and _disagree(trial):
             _cold_round(root, targets, base, [trial], python)
@@ -359,6 +368,7 @@ def main() -> int:
     parser.add_argument("--plain", action="store_true", help="leave untyped functions alone")
     parser.add_argument("--out", default="", help="write one JSON line a mutant here")
     parser.add_argument("--journal", default="", help="folder that keeps what is judged, to go on from")
+    parser.add_argument("--cold-first", action="store_true", help="let a cold mypy judge before we do")
     parser.add_argument("--seconds", type=float, default=0.0, help="stop after so long; 0: never")
     args = parser.parse_args()
     journal = Journal(args.journal, args.seconds)
@@ -366,6 +376,8 @@ def main() -> int:
         root = Path(folder).resolve()
         lay_out(args.packages.split(","), args.python, root, args.plain)
         chosen = choose(root, args.mutants, args.seed)
+        if args.cold_first:
+            judge_cold(root, unjudged(chosen), args.python, journal, again=False)
         began = time.monotonic()
         trials = asyncio.run(judge_all(root, chosen, args.python, args.confirm, journal))
         print(f"ours: {time.monotonic() - began:.0f} s for {len(trials)} mutants")

@@ -87,7 +87,8 @@ async def test_an_attribute_that_only_an_untyped_method_defines_has_no_type(tmp_
 async def test_what_mypy_says_only_at_last_counts_beside_untyped_methods(tmp_path: Path) -> None:
     text = (
         "class A:\n    n = ''\n    def g(self):\n        pass\n"
-        "    def f(self, d: dict[str, tuple[str, str]]) -> None:\n        a, self.b = d[$0.n]\n        self.c = a\n"
+        "    def f(self, d: dict[str, tuple[str, str]]) -> None:\n"
+        "        a, self.b = d[$0.n]\n        self.c = a\n"
     )
     assert await statuses(tmp_path, "a.py", text, "self", "a") == ["passed", "failed"]
 
