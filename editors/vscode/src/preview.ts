@@ -73,6 +73,7 @@ class DiffPreview implements Shown {
     const title = `${name}: the hole and its fill`;
     this.opening = vscode.commands.executeCommand("vscode.diff", document.uri, right, title, options);
     await this.opening;
+    await makeRoom(right, this.range);
   }
 
   async close(): Promise<void> {
@@ -86,6 +87,33 @@ class DiffPreview implements Shown {
     const back = await vscode.window.showTextDocument(document, { ...(selection ? { selection } : {}), ...place });
     if (this.selections.length > 1) back.selections = this.selections;
   }
+}
+
+/** How far down the window the hole is shown: the list covers the upper half. */
+const HOLE_AT = 0.7;
+
+async function makeRoom(right: vscode.Uri, hole: vscode.Range): Promise<void> {
+  const editor = await visibleEditor(right);
+  const [visible] = editor?.visibleRanges ?? [];
+  if (!editor || !visible) return;
+  const top = Math.max(0, hole.start.line - Math.floor((visible.end.line - visible.start.line) * HOLE_AT));
+  editor.revealRange(new vscode.Range(top, 0, top, 0), vscode.TextEditorRevealType.AtTop);
+}
+
+// As with tabs, the extension host learns of an editor after the command that opened it has returned.
+async function visibleEditor(uri: vscode.Uri): Promise<vscode.TextEditor | undefined> {
+  const find = (): vscode.TextEditor | undefined =>
+    vscode.window.visibleTextEditors.find(({ document }) => document.uri.toString() === uri.toString());
+  if (find()) return find();
+  return new Promise((resolve) => {
+    const done = (): void => {
+      clearTimeout(late);
+      listening.dispose();
+      resolve(find());
+    };
+    const listening = vscode.window.onDidChangeVisibleTextEditors(() => find() && done());
+    const late = setTimeout(done, TAB_WAIT_MS);
+  });
 }
 
 const TAB_WAIT_MS = 2_000;

@@ -198,6 +198,7 @@ const scenarios = {
       await editor.page.locator(list).filter({ hasText: "sum(order.price" }).waitFor({ timeout: 90_000 });
       await leaveList(editor);
       await editor.goTo(12, 13);
+      await editor.page.waitForTimeout(1_500); // VS Code's own request soon after the cursor comes would cancel ours
       await editor.page.keyboard.press("Control+.");
       const action = editor.page.locator(".action-widget .monaco-list-row.focused").filter({ hasText: /types ✓ · tests ✓ 2/ });
       await action.waitFor({ timeout: 90_000 });
