@@ -108,4 +108,10 @@ class Adapter(nn.Module):
         adapter.factors.clear()  # only the prepared copies are used from here on
         return adapter
 
+    @property
+    def elastic(self) -> bool:
+        """Whether it was trained on gaps of the wrong size (`astral_model.elastic`)."""
+        settings = self.card.get("settings")
+        return isinstance(settings, dict) and bool(settings.get("elastic"))
+
     card: dict[str, object] = {}  # noqa: RUF012 - replaced per instance by `load`

@@ -33,6 +33,10 @@ LEAST_ROWS = 4
 SUFFIX_WEIGHT = 1.5 / 12
 """What log p(beginning of the suffix | prefix, text) under the base counts beside the mean log probability of
 the text: how well a text joins what follows. Chosen on the pools of 53 development rows (model/README.md)."""
+REPAIR_GROWTH = 24
+"""Tokens by which the gaps of a repair may grow."""
+ELASTIC_START = 8
+"""Masks that a canvas of unknown length starts with where its gap is elastic."""
 LEAST_REPEAT = 8
 BROKEN_PENALTY = 2.5
 """Taken from log p(end) where the text stops inside a word of the file."""
@@ -98,6 +102,7 @@ class FlowEngine:
         self.vocabulary = Vocabulary(self.denoiser, adapter.vocabulary)
         self.likelihood = Likelihood(backbone)
         self.order: OrderName = order
+        self.elastic = adapter.elastic
         self.threshold = threshold
         self.contexts = contexts or Contexts(backbone)
 
@@ -179,9 +184,10 @@ class FlowEngine:
         owed = healed.forced.encode()
         longest = min(request.max_tokens, LONGEST) + 1
         if self.order != "left_to_right":
-            how = Decoding(self.order, self.threshold, 0.8)
-            size = canvas_size(request.category, longest)
-            canvas = Canvas.blank([size] * count, self.vocabulary.end, [owed] * count)
+            how = Decoding(self.order, self.threshold, 0.8, elastic=self.elastic, largest=longest)
+            size = ELASTIC_START if self.elastic else canvas_size(request.category, longest)
+            shape = Canvas.given_end if self.elastic else Canvas.blank
+            canvas = shape([size] * count, self.vocabulary.end, [owed] * count)
             unmask(
                 self.denoiser,
                 self.vocabulary,
@@ -223,7 +229,7 @@ class FlowEngine:
         control: Control,
     ) -> list[Drawn]:
         """Mask the tokens that overlap ``spans`` and unmask them again; everything else is given, the end
-        too."""
+        too. With an adapter that was trained for it the gaps grow and shrink as they need."""
         healed = heal(request.prefix)
         tokens = self.backbone.tokenizer.encode(healed.forced + text)
         if not tokens:
@@ -234,20 +240,18 @@ class FlowEngine:
         ids = torch.tensor([*tokens, end]).repeat(count, 1)  # (N, C)
         mask = torch.cat([masked, torch.tensor([False])]).repeat(count, 1)
         ids[mask] = end
+        # of a fixed length nothing may end inside; of an elastic one the healed tokens are no news
+        given = self._given(healed.forced, [tokens]) if self.elastic else len(tokens)
         canvas = Canvas(
-            ids,
-            mask,
-            torch.ones_like(mask),
-            torch.zeros(mask.shape),
-            [b""] * count,
-            [len(tokens)] * count,  # the length is given: no end token inside
+            ids, mask, torch.ones_like(mask), torch.zeros(mask.shape), [b""] * count, [given] * count
         )
+        largest = len(tokens) + REPAIR_GROWTH
         unmask(
             self.denoiser,
             self.vocabulary,
             context,
             canvas,
-            Decoding("anchored", self.threshold, 0.8),
+            Decoding("anchored", self.threshold, 0.8, elastic=self.elastic, largest=largest),
             extra=self.vocabulary.extra(context.ids, tokens),
             generator=generator,
             stop=control.stop,

@@ -257,15 +257,15 @@ def main() -> None:
             denoiser, vocabulary, everything, options.canvas, (0.0, 0.3, 0.6, 1.0)
         )
         print(json.dumps(report), flush=True)
+    orders: list[OrderName] = options.orders.split(",")
     for path in options.rows:
-        how = Decoding("left_to_right", options.threshold)
-        print(
-            path.name, json.dumps(infilling(denoiser, vocabulary, path, options.every, 64, how)), flush=True
-        )
+        for order in orders:
+            how = Decoding(order, options.threshold, elastic=options.elastic > 0, start=options.elastic)
+            found = infilling(denoiser, vocabulary, path, options.every, 64, how)
+            print(path.name, order, json.dumps(found), flush=True)
     if not options.cases:
         return
     groups = {"mid_line": MID_LINE, "line": frozenset(["line"]), "span": frozenset(["span", "rest_of_line"])}
-    orders: list[OrderName] = options.orders.split(",")
     for order in orders:
         for name in options.groups.split(","):
             kinds = groups[name]

@@ -169,6 +169,38 @@ def test_repair_keeps_the_rest_and_never_returns_the_rejected() -> None:
         assert draft.text.endswith(" + gamma")
 
 
+def elastic_engine(order: OrderName = "left_to_right") -> Eager:
+    made = adapter()
+    made.card = {"settings": {"elastic": 0.5}}
+    return Eager(BASE, made, order=order)
+
+
+def test_elastic_repair_keeps_the_rest_and_changes_the_length() -> None:
+    flow, text = elastic_engine(), "alpha + beta + gamma"
+    assert flow.elastic
+    assert not engine().elastic
+    drafts = [
+        draft
+        for seed in range(4)
+        for draft in flow.repair(replace(REQUEST, seed=seed), text, [(8, 12)], Control())
+    ]
+    remasked = [d.text for d in drafts if d.text.startswith("alpha +") and d.text.endswith(" + gamma")]
+    assert remasked == [d.text for d in drafts]
+    assert text not in remasked
+    lengths = {len(BASE.tokenizer.encode(each)) for each in remasked}
+    assert len(lengths) > 1
+
+
+@pytest.mark.parametrize("order", ORDERS[1:])
+def test_elastic_orders_write_what_healing_owes_first(order: OrderName) -> None:
+    request = replace(REQUEST, prefix="x = retu", before="x = retu")
+    flow = elastic_engine(order)
+    canvas_drafts = flow.propose(request, Control())
+    for draft in canvas_drafts:
+        assert draft.text
+    assert canvas_drafts
+
+
 def test_remasking_takes_exactly_the_tokens_of_the_span() -> None:
     flow, text = engine(), "a return b"
     forced = heal(REQUEST.prefix).forced
