@@ -246,14 +246,19 @@ def _commit(
     wish = _wishes(canvas, step, columns, vocabulary)
     roles = vocabulary.roles[wish.token]
     chosen = choose(how.order, wish.confidence, wish.asked, how.threshold, roles) & wish.asked
+    sure = chosen & (wish.token != vocabulary.end) & (wish.token != vocabulary.expand)
     chosen[[row for row in live if canvas.owed[row]]] = False
     resized = elastic.plan(canvas, wish, chosen, vocabulary, how.largest) if how.elastic else {}
     for row in live:
         first, here = firsts[row], step.log_probs[place[row]]
         if canvas.owed[row]:
-            wish.token[row, first], wish.chance[row, first] = _owed_token(
-                canvas, row, here, columns, vocabulary
-            )
+            token, wish.chance[row, first] = _owed_token(canvas, row, here, columns, vocabulary)
+            # the last of what is owed, and as foreseen: its neighbours were predicted for this very token
+            if token == int(wish.token[row, first]) and not canvas.owed[row]:
+                chosen[row] = sure[row]
+                chosen[row, first] = True
+                continue
+            wish.token[row, first] = token
         else:
             if how.elastic and (row in resized or bool(no_text[here.argmax()])):
                 continue
