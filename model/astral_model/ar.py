@@ -134,13 +134,15 @@ class ArEngine:
         unread = [one for one in pool if one.reading is _UNREAD]
         if control.stop():  # out of time: what the streams said of themselves must do
             return [one for one in pool if one.reading is not _UNREAD]
-        for one, reading in zip(
-            unread, self.likelihood.texts(context, forced, [one.text for one in unread]), strict=True
-        ):
+        readings = self.likelihood.texts(context, forced, [one.text for one in unread], control.stop)
+        for one, reading in zip(unread, readings, strict=False):
             one.reading, one.evaluations = reading, one.evaluations + 1
+        pool = [one for one in pool if one.reading is not _UNREAD]
+        if control.stop():
+            return pool
         plain = context.truncated(context.ids.index(self.backbone.tokenizer.fim_suffix))
         texts = [one.text for one in pool]
-        suffixes = self.likelihood.suffixes(plain, forced, texts, request.suffix)
+        suffixes = self.likelihood.suffixes(plain, forced, texts, request.suffix, control.stop)
         control.evaluations += len(unread) + len(pool)
         names, typed = frozenset(name.split(".")[0] for name in request.names), frozenset(request.preferred)
         seam = Seam(request.before, request.after, names)

@@ -101,10 +101,19 @@ def load_checkpoint(path: str | Path, dtype: torch.dtype, cache_dir: Path | None
     tokenizer_file = cache / f"{stem}-tokenizer.json"
     if not weights_file.exists() or not tokenizer_file.exists():
         _convert(source, dtype, weights_file, tokenizer_file)
+    try:
+        shape, weights = _mapped(weights_file)
+    except SafetensorError:  # cut short by a crash or a bad disk: made from what is there, so made again
+        _convert(source, dtype, weights_file, tokenizer_file)
+        shape, weights = _mapped(weights_file)
+    return Checkpoint(shape, digest, weights, tokenizer_file)
+
+
+def _mapped(weights_file: Path) -> tuple[Shape, dict[str, Tensor]]:
     with safe_open(str(weights_file), framework="pt") as opened:
         about = json.loads(opened.metadata()["shape"])
         weights = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-    return Checkpoint(Shape(**about), digest, weights, tokenizer_file)
+    return Shape(**about), weights
 
 
 def _sha256(source: Path, cache: Path) -> str:

@@ -6,6 +6,7 @@ p(beginning of the suffix | text), which is high when the text joins what follow
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -24,6 +25,13 @@ END_TOKENS = (
     "<|endoftext|>", "<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>", "<|fim_pad|>", "<|repo_name|>",
     "<|file_sep|>", "<|im_start|>", "<|im_end|>",
 )  # fmt: skip
+
+
+Stop = Callable[[], bool]
+
+
+def _never() -> bool:
+    return False
 
 
 @dataclass
@@ -56,15 +64,19 @@ class Likelihood:
         vocab = backbone.tokenizer.vocab
         self.end_ids = torch.tensor([vocab[token] for token in END_TOKENS if token in vocab])
 
-    def texts(self, context: Cache, forced: str, texts: list[str]) -> list[Reading]:
-        """p(text) and p(end | text), each after the healed part; ``context`` ends before ``<fim_middle>``."""
+    def texts(self, context: Cache, forced: str, texts: list[str], stop: Stop = _never) -> list[Reading]:
+        """p(text) and p(end | text), each after the healed part; ``context`` ends before ``<fim_middle>``.
+        Of fewer texts, the first ones, when ``stop()`` says so."""
         tokenizer = self.backbone.tokenizer
         bodies = [tokenizer.encode(forced + text) if forced + text else [] for text in texts]
         rows = [_Row([tokenizer.fim_middle, *body], range(len(body)), len(body)) for body in bodies]
-        return [Reading(sum(steps), len(steps), end) for steps, end in self._pass(context, rows)]
+        return [Reading(sum(steps), len(steps), end) for steps, end in self._pass(context, rows, stop)]
 
-    def suffixes(self, plain: Cache, forced: str, texts: list[str], suffix: str) -> list[float]:
-        """log p(beginning of ``suffix`` | prefix, text); ``plain`` is the prefix alone, never empty."""
+    def suffixes(
+        self, plain: Cache, forced: str, texts: list[str], suffix: str, stop: Stop = _never
+    ) -> list[float]:
+        """log p(beginning of ``suffix`` | prefix, text); ``plain`` is the prefix alone, never empty. 0 for
+        what was not reached before ``stop()``."""
         head = suffix[:HEAD_CHARS]
         if not head:
             return [0.0] * len(texts)
@@ -73,8 +85,8 @@ class Likelihood:
         for text in texts:
             ids, split = self._joint(forced + text, head)
             rows.append(_Row([last, *ids], range(split, len(ids))))
-        found = self._pass(plain.truncated(plain.length - 1), rows)
-        return [sum(steps) for steps, _ in found]
+        found = self._pass(plain.truncated(plain.length - 1), rows, stop)
+        return [sum(steps) for steps, _ in found] + [0.0] * (len(rows) - len(found))
 
     def _joint(self, text: str, head: str) -> tuple[list[int], int]:
         """Tokens of ``text + head`` as one text, and how many of them lie wholly inside ``text``."""
@@ -89,10 +101,12 @@ class Likelihood:
         return ids, count
 
     @torch.no_grad()
-    def _pass(self, context: Cache, rows: list[_Row]) -> list[tuple[list[float], float]]:
+    def _pass(self, context: Cache, rows: list[_Row], stop: Stop) -> list[tuple[list[float], float]]:
         """log p of the asked tokens of each row, and log p(end) where it is asked (else 0)."""
         found: list[tuple[list[float], float]] = []
         for start in range(0, len(rows), _ROWS):
+            if stop():
+                break
             part = rows[start : start + _ROWS]
             ids = torch.zeros(len(part), max(len(row.ids) for row in part), dtype=torch.long)
             for index, row in enumerate(part):

@@ -116,3 +116,13 @@ def test_a_damaged_gguf_file_is_named(base: Path, tmp_path: Path, damage: str) -
     bad.write_bytes({"cut": data[:300], "cut late": data[:-2000], "empty": b"", "noise": b"x" * 4096}[damage])
     with pytest.raises(CheckpointError, match=r"bad\.gguf"):
         load_checkpoint(bad, torch.float32, tmp_path / "cache")
+
+
+def test_a_converted_file_that_was_cut_is_made_again(base: Path, tmp_path: Path) -> None:
+    whole = load_checkpoint(base, torch.float32, tmp_path).weights["norm"].clone()
+    (converted,) = tmp_path.glob("*.safetensors")
+    size = converted.stat().st_size
+    converted.write_bytes(converted.read_bytes()[:-100])
+    again = load_checkpoint(base, torch.float32, tmp_path)
+    assert torch.equal(again.weights["norm"], whole)
+    assert converted.stat().st_size == size
