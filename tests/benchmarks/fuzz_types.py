@@ -5,8 +5,8 @@
 The packages are copied from ``--python``'s site-packages into a scratch folder. Ours judges the mutants as
 fills of the holes they replace, by the fast path. It is held against the ``mypy`` command without a cache, on
 the tree with an Any in the hole and on the tree with the mutant: a fill fails when the second says more.
-A file holds at most one mutant in a run; what differs there, or has errors in other files, is run once more
-alone: then the errors of all files count.
+A file holds at most one mutant in a run; what differs there is run once more, alone in
+its package: then the errors of all files of the package count.
 
 With ``--journal FOLDER`` what is done is kept there, and ``--seconds`` stops early (exit code 3): the same
 command goes on from there. Remove its ``ours.jsonl`` to judge the same mutants with other code.
@@ -139,6 +139,8 @@ def _targets(root: Path) -> list[str]:
 
 
 _MISSING_RETURN = ("return", "empty-body")
+_TOGETHER = {"attr": "rich"}
+"""Packages that use one another: an error in the one may come from the other."""
 _OF_BASES = ("Invalid base class", "Unsupported dynamic base class")
 """What a cold mypy says of an Any that is a part of a base of a class: it excuses nothing."""
 
@@ -155,9 +157,9 @@ def with_any(mutant: Mutant, text: str) -> Mutant:
     return made
 
 
-def cold_added(trial: Trial, path: str, runs: Runs, text: str, alone: bool = False) -> list[Message]:
+def cold_added(trial: Trial, path: str, runs: Runs, text: str, alone: str = "") -> list[Message]:
     """What the mutant adds to the errors that its file has with an Any in the hole; where it is ``alone`` in
-    the tree, to those of all files."""
+    a folder, to those of all files there."""
     mutant, stand_in = trial.mutant, with_any(trial.mutant, text)
     hole_span = Span(mutant.start, mutant.start + len(stand_in.fill))
     hole = place(path, stand_in.applied(text), hole_span)
@@ -168,8 +170,9 @@ def cold_added(trial: Trial, path: str, runs: Runs, text: str, alone: bool = Fal
     known = {m.text for m in runs.saved if m.path == path}
     mine = [m for m in mine if not m.text.startswith(_OF_BASES) or m.text in known]
     if alone:
-        mine += [m for m in runs.open if m.path != path]
-    return added(mine, [m for m in runs.filled if alone or m.path == path], hole, fill)
+        mine += [m for m in runs.open if m.path != path and m.path.startswith(alone)]
+    theirs = [m for m in runs.filled if m.path == path or (alone and m.path.startswith(alone))]
+    return added(mine, theirs, hole, fill)
 
 
 async def judge_all(
@@ -244,16 +247,26 @@ def judge_cold(root: Path, trials: list[Trial], python: str, journal: Journal, a
         journal.write("cold", some)
         print(f"\r{number + 1}/{rounds} cold runs", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
+    apart: dict[str, list[Trial]] = {}
     for trial in trials:
-        if journal.time_is_up() or not again:
-            return
-        if not trial.alone and _disagree(trial):
-            _cold_round(root, targets, base, [trial], python)
+        if again and not trial.alone and _disagree(trial):
+            package = trial.file.split("/")[0]
+            apart.setdefault(_TOGETHER.get(package, package), []).append(trial)
+    while apart and not journal.time_is_up():
+        some = [queue.pop() for queue in apart.values()]
+        apart = {package: queue for package, queue in apart.items() if queue}
+        _cold_round(root, targets, base, some, python, apart=True)
+        for trial in some:
             trial.alone = True
-            journal.write("cold", [trial])
+        journal.write("cold", some)
+        print(f"\r{sum(map(len, apart.values()))} to run apart ", end="", file=sys.stderr, flush=True)
+    print(file=sys.stderr)
 
 
-def _cold_round(root: Path, targets: list[str], base: list[Message], some: list[Trial], python: str) -> None:
+def _cold_round(
+    root: Path, targets: list[str], base: list[Message], some: list[Trial], python: str, apart: bool = False
+) -> None:
+    """``apart``: each mutant is in a package that no other of them is in, nor uses."""
     runs: Runs | None
     saved = {trial.file: (root / trial.file).read_text("utf-8") for trial in some}
     try:
@@ -273,12 +286,13 @@ def _cold_round(root: Path, targets: list[str], base: list[Message], some: list[
             (root / name).write_text(text, "utf-8")
     if runs is None:  # one mutant silenced the others
         for part in _apart(root, some, blocking) if len(some) > 1 else ():
-            _cold_round(root, targets, base, part, python)
+            _cold_round(root, targets, base, part, python, apart)
         return
     known = {(m.path, m.code, m.text) for m in base}
     for trial in some:
         path = str(root / trial.file)
-        trial.cold = cold_added(trial, path, runs, saved[trial.file], alone=len(some) == 1)
+        folder = str(root / trial.file.split("/")[0]) if apart else str(root) if len(some) == 1 else ""
+        trial.cold = cold_added(trial, path, runs, saved[trial.file], alone=folder and folder + "/")
         mine = [m for m in runs.filled if m.path == path]
         trial.against_saved = any((m.path, m.code, m.text) not in known for m in mine)
 
@@ -294,6 +308,8 @@ def _apart(root: Path, some: list[Trial], blocking: set[str]) -> list[list[Trial
 
 
 def _disagree(trial: Trial) -> bool:
+    if trial.ours.status not in ("passed", "failed"):
+        return bool(trial.cold)
     return trial.ours.status != ("failed" if trial.cold else "passed")
 
 
