@@ -138,14 +138,15 @@ export class Editor {
     for (let attempt = 1; ; attempt++) {
       try {
         await this.page.keyboard.press(key);
-        await input.fill(text, { timeout: 5_000 });
-        await row.waitFor({ state: "visible", timeout: 5_000 });
+        await input.fill(text, { timeout: 15_000 });
+        await row.waitFor({ state: "visible", timeout: 15_000 });
         if (!(await input.evaluate((element) => element === document.activeElement))) throw new Error("focus moved");
         await this.page.keyboard.press("Enter");
         return;
       } catch (error) {
         if (attempt === 4) throw error;
-        await this.page.keyboard.press("Escape");
+        // in the editor, Escape would take the selection away that the command is meant for
+        if (await input.isVisible()) await this.page.keyboard.press("Escape");
       }
     }
   }
