@@ -19,6 +19,8 @@ from astral_lsp.verify.python_source import syntax_error
 
 _WAITING = re.compile(r"never closed|unterminated|unmatched|does not match|EOF")
 """What Python says of a bracket or a quote whose other half is elsewhere."""
+_TOP_LEVEL = re.compile(r"^[^\s#)\]}'\"]", re.MULTILINE)
+"""Where a statement of the module may start."""
 
 
 class Surroundings(NamedTuple):
@@ -55,6 +57,8 @@ def _surroundings(text: str, hole: Hole, others: tuple[Hole, ...]) -> Surroundin
     for filler in _fillers(hole):
         if syntax_error(before + filler + after) is None:
             return Surroundings(before, after, filler)
+    if hole.category == "any":
+        return _apart_from_statement(before, after, hole.text, _fillers(hole))
     for filler in _fillers(hole):
         whole = before + filler + after
         try:
@@ -63,8 +67,6 @@ def _surroundings(text: str, hole: Hole, others: tuple[Hole, ...]) -> Surroundin
             if str(why) == TOO_MUCH:  # no other filler changes that
                 break
             continue
-        if hole.category == "any" and _waits(whole, mended.left_out):
-            break
         (kept,) = mended.kept
         return Surroundings(mended.text[: kept.start], mended.text[kept.end :], filler, mended.left_out)
     return Surroundings(before, after, None)
@@ -77,6 +79,27 @@ def _fillers(hole: Hole) -> list[str]:
         return [hole.text, f" __hole_{hole.id}__", "...", "", body, ": ...", "\npass\n"]
     filler = stand_in(hole)
     return [f"{hole.lead}{filler}", f" {filler} "]
+
+
+def _apart_from_statement(before: str, after: str, written: str, fillers: list[str]) -> Surroundings:
+    """Leave out what is broken outside the top-level statement around the hole, and nothing inside it: that a
+    range of any kind does not parse there is what a fill is to mend."""
+    starts = [match.start() for match in _TOP_LEVEL.finditer(before)]
+    first = starts[-1] if starts else 0
+    line_end = after.find("\n") + 1
+    following = _TOP_LEVEL.search(after, line_end) if line_end else None
+    last = following.start() if following is not None else len(after)
+    skipped = (before + written + after[:last]).count("\n")
+    try:
+        head, tail = mend(before[:first], []), mend(after[last:], [])
+    except CannotMend:
+        return Surroundings(before, after, None)
+    if _waits(before[:first], head.left_out) or _waits(after[last:], tail.left_out):
+        return Surroundings(before, after, None)
+    before, after = head.text + before[first:], after[:last] + tail.text
+    left_out = (*head.left_out, *(line + skipped for line in tail.left_out))
+    filler = next((f for f in fillers if syntax_error(before + f + after) is None), None)
+    return Surroundings(before, after, filler, left_out)
 
 
 def _waits(text: str, left_out: tuple[int, ...]) -> bool:

@@ -7,12 +7,14 @@ import inspect
 import random
 import textwrap
 
+import msgspec
 import pytest
 
 from astral_lsp.holes.find import find_holes, hole_from_range
 from astral_lsp.holes.model import Hole, replace_span
 from astral_lsp.report import Verdict
 from astral_lsp.verify.python_source import syntax_error
+from astral_lsp.verify.surroundings import surroundings
 from astral_lsp.verify.syntax import check_syntax
 
 RETURN = "def f(a):\n    return ?x * 2\n"
@@ -312,3 +314,22 @@ def test_passed_means_the_whole_file_compiles() -> None:
     for text, fill in PASSED:
         (hole,) = find_holes(text)
         compile(replace_span(text, hole.span, fill), "<file>", "exec", dont_inherit=True)
+
+
+@pytest.mark.parametrize(
+    ("fixture", "fill"),
+    [
+        ("def f(xs):\n    t = 0\n«»        t += x\n    return t\n", "    for x in xs:\n"),
+        ("def f(xs):\n    if not xs:\n«»\n    return xs[0]\n", "        return None"),
+        ("def f(xs):\n    ret«»n(xs)\n", "urn le"),
+        ("d = {\n    'a': 1,\n«»print(d)\n", "}\n"),
+    ],
+)
+def test_what_only_a_fill_can_mend_is_left_as_it_is(fixture: str, fill: str) -> None:
+    """Nothing is left out of a statement because the hole in it is open."""
+    hole, text = selected(fixture)
+    hole = msgspec.structs.replace(hole, category="any")
+    around = surroundings(text, hole)
+    assert around.before + around.after == text
+    assert (check_syntax(text, hole, fill).status, check_syntax(text, hole, fill).detail) == ("passed", "")
+    assert check_syntax(text, hole, "    x +").status == "failed"
