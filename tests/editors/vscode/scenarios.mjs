@@ -344,7 +344,11 @@ const scenarios = {
       assert.equal(new Set(starts().map(({ pid }) => pid)).size, 1, "a server for each folder");
 
       await editor.page.locator('.explorer-folders-view .monaco-list-row[aria-label^="two"]').first().click({ button: "right" });
-      await editor.page.getByRole("menuitem", { name: "Remove Folder from Workspace" }).click();
+      const remove = editor.page.getByRole("menuitem", { name: "Remove Folder from Workspace" });
+      await remove.waitFor();
+      await editor.page.waitForTimeout(500); // a menu that has just opened takes no click
+      await remove.click();
+      await remove.waitFor({ state: "hidden" });
       await until("the engine of the folder to close", () =>
         space.events().some(({ event, root }) => event === "close" && root.endsWith("/two")));
       await editor.openFile("shop.py");
