@@ -60,6 +60,11 @@ class ScriptedEngine:
     ) -> list[Environment]:
         return [environment(document.text, hole) for hole in holes]
 
+    async def read_ahead(
+        self, document: Document, hole: Hole, options: FillOptions, holes: list[Hole]
+    ) -> None:
+        """Nothing to read."""
+
     async def fill(
         self,
         document: Document,
