@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from pygls.uris import to_fs_path
 
 from astral_lsp.server.documents import OpenDocument
-from astral_lsp.workers.buffers import Unsaved
+from astral_lsp.workers.buffers import Unsaved, stamp
 
 _MOST_BYTES = 1 << 20
 _MOST_BUFFERS = 40
@@ -37,19 +36,11 @@ class UnsavedBuffers:
         return tuple(sorted(found, key=lambda buffer: buffer.path)[:_MOST_BUFFERS])
 
     def _is_saved(self, document: OpenDocument, path: str) -> bool:
-        stamp = _stamp(path)
+        saved = stamp(path)
         known = self._same.get(path)
-        if known is None or known[:2] != (document.digest, stamp):
-            known = self._same[path] = (document.digest, stamp, _holds(path, document.text))
+        if known is None or known[:2] != (document.digest, saved):
+            known = self._same[path] = (document.digest, saved, _holds(path, document.text))
         return known[2]
-
-
-def _stamp(path: str) -> tuple[int, int] | None:
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size
 
 
 def _holds(path: str, text: str) -> bool:

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from typing import ClassVar
 
 import msgspec
 
 from astral_lsp.holes.model import Span
+
+
+def stamp(path: str) -> tuple[int, int] | None:
+    """What changes when ``path`` is saved; None where there is no such file."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size
 
 
 class Unsaved(msgspec.Struct, frozen=True):

@@ -18,6 +18,7 @@ from astral_model import elastic
 from astral_model.backbone import Cache
 from astral_model.corruption import role_of
 from astral_model.denoiser import Denoiser
+from astral_model.elastic import START
 from astral_model.healing import ForcedBytes
 from astral_model.order import OrderName, choose
 
@@ -161,7 +162,7 @@ class Decoding:
     fair: float = 0.02
     elastic: bool = False
     """Gaps between revealed tokens may grow and shrink; the end of every row is given."""
-    start: int = 8
+    start: int = START
     """Masks an elastic row starts with."""
     largest: int = 64
     """Positions an elastic row may grow to."""

@@ -29,6 +29,8 @@ class Wishes:
     asked: Tensor  # (N, C) bool
 
 
+START = 8
+"""Masks of a row whose length is unknown; it grows from there."""
 MOST_RESIZES = 24
 """Changes of size of one row; afterwards its gaps may only shrink, so that unmasking ends."""
 MOST_GROWTH = 4

@@ -76,7 +76,7 @@ class Likelihood:
         self, plain: Cache, forced: str, texts: list[str], suffix: str, stop: Stop = _never
     ) -> list[float]:
         """log p(beginning of ``suffix`` | prefix, text); ``plain`` is the prefix alone, never empty. 0 for
-        what was not reached before ``stop()``."""
+        all when ``stop()`` came before the last of them: what was not read must not look the likeliest."""
         head = suffix[:HEAD_CHARS]
         if not head:
             return [0.0] * len(texts)
@@ -86,7 +86,7 @@ class Likelihood:
             ids, split = self._joint(forced + text, head)
             rows.append(_Row([last, *ids], range(split, len(ids))))
         found = self._pass(plain.truncated(plain.length - 1), rows, stop)
-        return [sum(steps) for steps, _ in found] + [0.0] * (len(rows) - len(found))
+        return [sum(steps) for steps, _ in found] if len(found) == len(rows) else [0.0] * len(rows)
 
     def _joint(self, text: str, head: str) -> tuple[list[int], int]:
         """Tokens of ``text + head`` as one text, and how many of them lie wholly inside ``text``."""

@@ -35,8 +35,6 @@ SUFFIX_WEIGHT = 1.5 / 12
 the text: how well a text joins what follows. Chosen on the pools of 53 development rows (model/README.md)."""
 REPAIR_GROWTH = 24
 """Tokens by which the gaps of a repair may grow."""
-ELASTIC_START = 8
-"""Masks that a canvas of unknown length starts with where its gap is elastic."""
 LEAST_REPEAT = 8
 BROKEN_PENALTY = 2.5
 """Taken from log p(end) where the text stops inside a word of the file."""
@@ -185,7 +183,7 @@ class FlowEngine:
         longest = min(request.max_tokens, LONGEST) + 1
         if self.order != "left_to_right":
             how = Decoding(self.order, self.threshold, 0.8, elastic=self.elastic, largest=longest)
-            size = ELASTIC_START if self.elastic else canvas_size(request.category, longest)
+            size = how.start if self.elastic else canvas_size(request.category, longest)
             shape = Canvas.given_end if self.elastic else Canvas.blank
             canvas = shape([size] * count, self.vocabulary.end, [owed] * count)
             unmask(
@@ -352,7 +350,7 @@ class FlowEngine:
         plain = context.truncated(context.ids.index(self.backbone.tokenizer.fim_suffix))
         forced = heal(request.prefix).forced
         control.evaluations += len(found)
-        suffixes = self.likelihood.suffixes(plain, forced, list(found), request.suffix)
+        suffixes = self.likelihood.suffixes(plain, forced, list(found), request.suffix, control.stop)
         for text, suffix in zip(list(found), suffixes, strict=True):
             found[text] = replace(found[text], score=found[text].score + SUFFIX_WEIGHT * suffix)
 

@@ -17,6 +17,7 @@ import torch
 from astral_model.backbone import Backbone
 from astral_model.decoding import Decoding, Vocabulary
 from astral_model.denoiser import Denoiser
+from astral_model.elastic import START
 from astral_model.order import OrderName
 
 from training.dataset import Dataset, Example
@@ -26,7 +27,6 @@ from training.holes import WEIGHTS
 ORDERS: tuple[OrderName, ...] = ("left_to_right", "confidence", "anchored")
 RATES = (0.0, 0.3, 0.6, 1.0)
 """Mask rates of the cross-entropy; 0 is the left-to-right path."""
-ELASTIC_START = 8
 
 
 @dataclass(frozen=True)
@@ -69,13 +69,9 @@ def rows(run: Path, backbone: Backbone, cases: Cases, threshold: float) -> Itera
     if state["settings"].get("elastic"):
         cells = ["", "", "", "", ""]
         for order in ORDERS[1:]:
-            how = Decoding(order, threshold, elastic=True, start=ELASTIC_START)
+            how = Decoding(order, threshold, elastic=True)
             cells.append(exact(denoiser, vocabulary, cases, how))
-        yield (
-            f"| {run.name}, gaps that grow and shrink from {ELASTIC_START} masks | "
-            + " | ".join(cells)
-            + " |"
-        )
+        yield (f"| {run.name}, gaps that grow and shrink from {START} masks | " + " | ".join(cells) + " |")
 
 
 def main() -> None:

@@ -140,20 +140,27 @@ def collate(
     return out
 
 
-def loss_of(model: Model, packed: Packed, alignment: float = 0.0) -> tuple[Tensor, Tensor]:
-    """Weighted sum of the parts' mean losses (and of `misalignment`), and for each part how many positions it
-    ran over and their summed plain loss: (6,)."""
+def states(model: Model, packed: Packed) -> tuple[Tensor, Cache]:
+    """Hidden states (M, T, D) of the packed positions, and the cache of their contexts (no gradient)."""
     with torch.no_grad():
         _, cache = model.backbone.forward(packed.contexts)
+    cache = Cache(cache.keys, cache.values)
     hidden = model.denoiser.rows(
         packed.tokens,
         packed.masked,
         packed.sees,
-        Cache(cache.keys, cache.values),
+        cache,
         positions=packed.positions,
         start=packed.context_mask.sum(1),
         context_mask=packed.context_mask,
     )
+    return hidden, cache
+
+
+def loss_of(model: Model, packed: Packed, alignment: float = 0.0) -> tuple[Tensor, Tensor]:
+    """Weighted sum of the parts' mean losses (and of `misalignment`), and for each part how many positions it
+    ran over and their summed plain loss: (6,)."""
+    hidden, cache = states(model, packed)
     place = model.place[packed.target]  # (M, T)
     counted = (packed.part != UNSCORED) & (place >= 0)
     part, weight = packed.part[counted], packed.weight[counted]
@@ -178,7 +185,7 @@ def misalignment(model: Model, packed: Packed, hidden: Tensor, context: Cache) -
     with torch.no_grad():
         teacher, _ = model.backbone.forward(
             packed.tokens[:, :width],
-            context=Cache(context.keys, context.values),
+            context=context,
             start=packed.context_mask.sum(1),
             context_mask=packed.context_mask,
         )  # (M, width, D)

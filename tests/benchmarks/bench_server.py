@@ -204,13 +204,17 @@ def measure_start(root: Path) -> Iterator[Row]:
     yield Row("start to initialised, s of CPU", statistics.median(cpu), max(cpu), START_S)
 
 
-def measure_requests(root: Path) -> Iterator[Row]:
-    pipe = Pipe({"delay": 60.0}, root)
-    uri = (root / "big.py").as_uri()
-    text = source(LINES)
+def open_big(pipe: Pipe, root: Path) -> tuple[str, int]:
+    """Open the long file; its address, and the line of its first hole."""
+    uri, text = (root / "big.py").as_uri(), source(LINES)
     document = {"uri": uri, "languageId": "python", "version": 1, "text": text}
     pipe.send("textDocument/didOpen", {"textDocument": document})
-    line = text[: text.index("...")].count("\n")
+    return uri, text[: text.index("...")].count("\n")
+
+
+def measure_requests(root: Path) -> Iterator[Row]:
+    pipe = Pipe({"delay": 60.0}, root)
+    uri, line = open_big(pipe, root)
     version = itertools.count(2)
 
     def list_(_: int) -> None:
@@ -238,11 +242,7 @@ def measure_requests(root: Path) -> Iterator[Row]:
 def measure_real(root: Path) -> Iterator[Row]:
     """Lists at a typist's pace while mypy and pytest really verify a fill; only the model is scripted."""
     pipe = Pipe({}, root, WITHOUT_MODEL)
-    text = source(LINES)
-    uri = (root / "big.py").as_uri()
-    document = {"uri": uri, "languageId": "python", "version": 1, "text": text}
-    pipe.send("textDocument/didOpen", {"textDocument": document})
-    line = text[: text.index("...")].count("\n")
+    uri, line = open_big(pipe, root)
     (action, *_) = actions_at(pipe, uri, line)
     pipe.send("codeAction/resolve", action, FILL)
     samples: list[float] = []
@@ -263,11 +263,7 @@ def measure_real(root: Path) -> Iterator[Row]:
 def measure_background(root: Path) -> Iterator[Row]:
     """A keystroke and the list after it while mode onIdle fills; only the model is scripted."""
     pipe = Pipe({}, root, WITHOUT_MODEL, settings={"fill": {"mode": "onIdle"}})
-    uri = (root / "big.py").as_uri()
-    text = source(LINES)
-    document = {"uri": uri, "languageId": "python", "version": 1, "text": text}
-    pipe.send("textDocument/didOpen", {"textDocument": document})
-    line = text[: text.index("...")].count("\n")
+    uri, line = open_big(pipe, root)
     version = itertools.count(2)
 
     def typed(number: int) -> None:

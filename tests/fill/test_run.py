@@ -285,16 +285,22 @@ async def test_a_confirmation_that_the_budget_cut_off_takes_nothing_away() -> No
     assert entry.verified
 
 
-async def test_tests_are_collected_while_the_model_draws() -> None:
-    services = Scripted([(f"f{n}", -float(n)) for n in range(3)], delay=0.1)
+def recorded(services: Scripted, name: str) -> list[tuple[list[str], int]]:
+    """From now on: the fills each call of ``name`` is asked about, and how many were drawn by then."""
     calls: list[tuple[list[str], int]] = []
-    ask = services.run_tests
+    ask = getattr(services, name)
 
-    async def run_tests(document: Document, hole: Hole, fills: list[str], *rest: Any, **more: Any) -> Any:
+    async def spy(document: Document, hole: Hole, fills: list[str], *rest: Any, **more: Any) -> Any:
         calls.append((fills, len(services.sent)))
         return await ask(document, hole, fills, *rest, **more)
 
-    services.run_tests = run_tests  # type: ignore[method-assign]
+    setattr(services, name, spy)
+    return calls
+
+
+async def test_tests_are_collected_while_the_model_draws() -> None:
+    services = Scripted([(f"f{n}", -float(n)) for n in range(3)], delay=0.1)
+    calls = recorded(services, "run_tests")
     await fill(services)
     assert calls[0] == ([], 0)
     assert [fills for fills, _ in calls[1:]] == [["f0"], ["f1"], ["f2"]]
@@ -302,14 +308,7 @@ async def test_tests_are_collected_while_the_model_draws() -> None:
 
 async def test_mypy_gets_ready_while_the_model_draws() -> None:
     services = Scripted([("f0", 0.0)], delay=0.1)
-    calls: list[tuple[list[str], int]] = []
-    ask = services.check_types
-
-    async def check_types(document: Document, hole: Hole, fills: list[str], *rest: Any, **more: Any) -> Any:
-        calls.append((fills, len(services.sent)))
-        return await ask(document, hole, fills, *rest, **more)
-
-    services.check_types = check_types  # type: ignore[method-assign]
+    calls = recorded(services, "check_types")
     await fill(services)
     assert calls[0] == ([], 0)
     assert calls[1][0] == ["f0"]

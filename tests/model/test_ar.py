@@ -72,6 +72,17 @@ def test_readings_equal_a_plain_uncached_pass(base: Backbone) -> None:
         assert joined == pytest.approx(sum(float(steps[n, t]) for n, t in enumerate(head)), abs=1e-3)
 
 
+def test_reading_that_is_stopped_favours_nothing(base: Backbone) -> None:
+    reader = Likelihood(base)
+    context = base.context(base.tokenizer.fim_context([5, 6], [7]))
+    texts = [f"a{n}" for n in range(12)]  # two passes
+    looks = iter([False, True])
+    assert len(reader.texts(context, "", texts, lambda: next(looks))) == 8
+    looks = iter([False, True])
+    plain = base.context([5, 6])
+    assert reader.suffixes(plain, "", texts, "\nx = 1\n", lambda: next(looks)) == [0.0] * 12
+
+
 def test_an_empty_prefix_and_suffix_are_no_special_case(engine: ArEngine) -> None:
     hole = Request("", "", "", "", "any", candidates=3, max_tokens=5)
     assert all(draft.score < 0 for draft in engine.propose(hole, Control()))

@@ -12,7 +12,7 @@ from astral_model.corruption import Mixture
 from astral_model.denoiser import Denoiser
 from training.dataset import Dataset
 from training.packing import CAUSAL, LOOKAHEAD, NOISED, UNSCORED, Views
-from training.train import Batches, Ids, Model, Packed, Run, Settings, collate, loss_of, misalignment
+from training.train import Batches, Ids, Model, Packed, Run, Settings, collate, loss_of, misalignment, states
 
 from tests.model.test_training_data import dataset  # noqa: F401
 from tests.model.tiny import tiny_backbone
@@ -112,11 +112,7 @@ def test_views_side_by_side_are_the_views_alone(dataset: Dataset) -> None:  # no
     made.adapter.prepare(made.backbone.dtype)
     packed = packed_of(dataset, made)
     with torch.no_grad():
-        _, context = made.backbone.forward(packed.contexts)
-        where = dict(start=packed.context_mask.sum(1), context_mask=packed.context_mask)
-        whole = made.denoiser.rows(
-            packed.tokens, packed.masked, packed.sees, context, positions=packed.positions, **where
-        )
+        whole, _ = states(made, packed)
         scored = (packed.part[0] != UNSCORED).nonzero().flatten().tolist()
         for at in scored[:: max(1, len(scored) // 12)]:
             needed = packed.sees[0, at].nonzero().flatten()
@@ -139,16 +135,7 @@ def test_an_adapter_of_zero_is_aligned_where_queries_are_the_base(dataset: Datas
     made.adapter.prepare(made.backbone.dtype)
     packed = packed_of(dataset, made)
     with torch.no_grad():
-        _, context = made.backbone.forward(packed.contexts)
-        hidden = made.denoiser.rows(
-            packed.tokens,
-            packed.masked,
-            packed.sees,
-            context,
-            positions=packed.positions,
-            start=packed.context_mask.sum(1),
-            context_mask=packed.context_mask,
-        )
+        hidden, context = states(made, packed)
         apart = misalignment(made, packed, hidden, context)
         packed.part = torch.where(packed.part == CAUSAL, NOISED, UNSCORED)
         packed.weight = torch.where(packed.part == NOISED, packed.weight, 0.0)

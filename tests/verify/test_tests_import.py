@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from astral_lsp.report import Verdict
 from astral_lsp.verify.tests import TestsOracle
 from tests.verify.guest_project import Project
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the guest forks")
-
-
-@pytest_asyncio.fixture
-async def oracle(tmp_path: Path) -> AsyncIterator[TestsOracle]:
-    made = TestsOracle()
-    assert isinstance(await made.open(tmp_path, sys.executable, trusted=True), dict)
-    yield made
-    await made.close()
 
 
 async def verdicts(oracle: TestsOracle, root: Path, module: str, tests: str, *fills: str) -> list[Verdict]:

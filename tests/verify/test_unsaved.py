@@ -124,14 +124,6 @@ MODULE = "from b import step\ndef f(n):\n    return n + $0\n"
 TEST = "from a import f\ndef test_f():\n    assert f(1) == 3\n"
 
 
-@pytest_asyncio.fixture
-async def oracle(tmp_path: Path) -> AsyncIterator[TestsOracle]:
-    made = TestsOracle()
-    assert isinstance(await made.open(tmp_path, sys.executable, trusted=True), dict)
-    yield made
-    await made.close()
-
-
 def unsaved(root: Path, **texts: str) -> list[Unsaved]:
     """Buffers by module name; ``???`` is a hole."""
     found = []

@@ -8,11 +8,10 @@ it. Where neither is known nobody can tell, and the verdict says so.
 
 from __future__ import annotations
 
-import ast
 import time
-import warnings
 from collections.abc import Callable, Sequence
 
+from astral_lsp.holes.mend import first_bad_line
 from astral_lsp.holes.model import Span
 from astral_lsp.holes.tree import parse
 from astral_lsp.report import Finding, Verdict, not_run, unavailable
@@ -69,11 +68,13 @@ class Bare:
         forms = (call(0, written), HOLE, "pass")
         self._asked, self._own, self._seen = key, None, []
         self._is_bare = not any(_parses(_filled(params, form)[0]) for form in forms)
-        text, span = _filled(params, written)
-        if self._is_bare and _parses(text):
-            errors = self._errors(path, text)
-            self._own = None if isinstance(errors, str) else _outside(errors, text, span)
+        if self._is_bare:
+            self._own = self._own_errors(path, *_filled(params, written))
         return self._is_bare
+
+    def _own_errors(self, path: str, text: str, written: Span) -> frozenset[_Key] | None:
+        errors = self._errors(path, text) if _parses(text) else ""
+        return None if isinstance(errors, str) else _outside(errors, text, written)
 
     def _errors(self, path: str, text: str) -> list[Message] | str:
         try:
@@ -110,13 +111,7 @@ def _filled(params: CheckTypes, fill: str) -> tuple[str, Span]:
 
 
 def _parses(text: str) -> bool:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
-    return True
+    return first_bad_line(text) is None
 
 
 def _key(message: Message, text: str, fill: Span) -> _Key | None:

@@ -20,6 +20,7 @@ from mypy.plugin import Plugin
 from mypy.server.update import FineGrainedBuildManager
 from mypy.types import AnyType, CallableType, Instance, TypeOfAny
 
+from astral_lsp.workers.buffers import stamp
 from astral_lsp.workers.types.configuration import Configuration
 from astral_lsp.workers.types.messages import Message, read_messages
 from astral_lsp.workers.types.overlay import OverlayFS
@@ -111,7 +112,7 @@ class Program:
 
     def _hold(self, path: str, text: str) -> None:
         self._texts[path] = text
-        self._saved[path] = _stamp(path)
+        self._saved[path] = stamp(path)
         self.files.put(path, text.encode("utf-8"))
 
     def checks_untyped(self, path: str) -> bool:
@@ -320,7 +321,7 @@ class Program:
 
     def _saved_since(self) -> list[tuple[str, str]]:
         """Edited files that were saved by something after their buffer was last shown: the disk is newer."""
-        newer = [p for p in self._texts if p in self._saved and _stamp(p) not in (None, self._saved[p])]
+        newer = [p for p in self._texts if p in self._saved and stamp(p) not in (None, self._saved[p])]
         for path in newer:
             self.files.drop(path)
             del self._texts[path], self._saved[path]
@@ -337,14 +338,6 @@ class Program:
         cache.clear()
         found = [(name, cache.find_module(name, fast_path=True)) for name in sorted(wanted)]
         return [(name, place) for name, place in found if isinstance(place, str)]
-
-
-def _stamp(path: str) -> tuple[int, int] | None:
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size
 
 
 def _is_library(path: str, manager: BuildManager) -> bool:
