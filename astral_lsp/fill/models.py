@@ -106,11 +106,16 @@ class ModelWorker:
         if self.loaded is not None:
             await self.process.call(Forget(), timeout=GRACE_MS / 1e3)
 
-    async def read_ahead(self, params: Propose) -> None:
-        """Have the context of ``params`` computed if the model is loaded and has nothing to do; whoever draws
-        stops it, and loses nothing of it. Raises WorkerFailure."""
-        if self.loaded is None or self._turn.locked():
-            return
+    @property
+    def free(self) -> bool:
+        """Whether the model is loaded and nobody draws."""
+        return self.loaded is not None and not self._turn.locked()
+
+    async def read_ahead(self, params: Propose) -> bool:
+        """Have the context of ``params`` computed if the model is free; whoever draws stops it, and loses
+        nothing of it. Returns whether all of it was read; raises WorkerFailure."""
+        if not self.free:
+            return False
         stop = asyncio.Event()
         async with self._turn:
             self._reading = stop
@@ -118,6 +123,7 @@ class ModelWorker:
                 await self.process.call(ReadAhead(params), timeout=READ_AHEAD_SECONDS, stop=stop)
             finally:
                 self._reading = None
+        return not stop.is_set()
 
     async def draw(
         self,

@@ -103,16 +103,17 @@ class Session:
 
     async def read_ahead(
         self, document: Document, hole: Hole, options: FillOptions, holes: list[Hole]
-    ) -> None:
-        """Have the model read the context of ``hole``, which may be filled next. Costs nothing where the
-        model is not loaded or busy; failures show when a fill is asked for."""
-        if self.model.loaded is None:
-            return
+    ) -> bool:
+        """Have the model read the context of ``hole``, which may be filled next; False when it did not. Costs
+        nothing where the model is not loaded or busy; failures show when a fill is asked for."""
+        if not self.model.free:
+            return False
         others = [other for other in holes if other.span != hole.span]
         known = await self.environment(document, hole, others)
         params = await self.prepare(document, hole, others, known, options)
         with contextlib.suppress(WorkerFailure):
-            await self.model.read_ahead(params)
+            return await self.model.read_ahead(params)
+        return False
 
     @property
     def status(self) -> Status:

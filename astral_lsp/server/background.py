@@ -1,5 +1,5 @@
-"""Work that nobody asked for by name: types of holes after a pause, fills in onHole and onIdle modes, and the
-context of the hole under the cursor, which the model reads ahead.
+"""Work that nobody asked for by name: types of holes after a pause, fills in onHole and onIdle modes, and
+reading ahead.
 
 It waits until typing pauses and gives way as soon as a person asks for anything.
 """
@@ -16,6 +16,7 @@ from astral_lsp.server import diagnostics
 from astral_lsp.server.documents import OpenDocument
 from astral_lsp.server.filling import fill
 from astral_lsp.server.known import Known
+from astral_lsp.server.reading import Reading
 from astral_lsp.server.rpc import RequestError
 
 if TYPE_CHECKING:
@@ -26,9 +27,6 @@ PAUSE_SECONDS = 0.4
 """After the last edit, before holes are analysed."""
 IDLE_SECONDS = 2.0
 """After the last edit, before fills are computed in onIdle mode."""
-READING_PAUSE_SECONDS = 0.2
-"""The cursor rests so long on a hole before the model reads its context."""
-_READING = "#reading"
 ANALYSED_AT_ONCE = 64
 """Holes nearest the last edit go first; the rest follow in further rounds."""
 
@@ -40,14 +38,13 @@ class Background:
         self._server = server
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._attempted: set[tuple[str, str, int]] = set()
-        self._read: tuple[str, str, int] | None = None
-        """Of which buffer, text and hole the model has read the context last."""
+        self.reading = Reading(server)
         self._stopped = False
 
     def touched(self, document: OpenDocument) -> None:
         """``document`` was opened or edited."""
         self._cancel(document.uri)
-        self._cancel(f"{document.uri}{_READING}")
+        self.reading.stop(document.uri)
         if self._stopped:
             return
         task = asyncio.ensure_future(self._run(document))
@@ -57,6 +54,7 @@ class Background:
     def closed(self, document: OpenDocument) -> None:
         """``document`` is gone: its diagnostics go too."""
         self._cancel(document.uri)
+        self.reading.stop(document.uri)
         diagnostics.clear(self._server, document)
 
     def refresh_all(self) -> None:
@@ -67,17 +65,23 @@ class Background:
     def stop(self) -> None:
         """No more background work."""
         self._stopped = True
+        self.reading.stop()
         for uri in list(self._tasks):
             self._cancel(uri)
 
     def looked_at(self, document: OpenDocument, hole: Hole) -> None:
         """The cursor rests on ``hole`` (an automatic code action request): onHole mode fills it, others let
         the model read its context."""
-        settings = self._server.settings_for(document.uri).fill
-        if settings.mode == "onHole":
+        if self._server.settings_for(document.uri).fill.mode == "onHole":
             self._spawn_fill(document, hole)
-        elif settings.read_ahead:
-            self._spawn_reading(document, hole)
+        else:
+            self.pointed_at(document, hole)
+
+    def pointed_at(self, document: OpenDocument, hole: Hole) -> None:
+        """Somebody reads about ``hole`` (a hover), perhaps with the mouse only: a reason to read its context,
+        none to fill it."""
+        if not self._stopped:
+            self.reading.want(document, hole)
 
     def _cancel(self, uri: str) -> None:
         if (task := self._tasks.pop(uri, None)) is not None:
@@ -126,26 +130,6 @@ class Background:
         task = asyncio.ensure_future(self._fill(document, hole))
         self._tasks[key] = task
         task.add_done_callback(lambda done: self._done(key, done))
-
-    def _spawn_reading(self, document: OpenDocument, hole: Hole) -> None:
-        key, read = f"{document.uri}{_READING}", (document.uri, document.digest, hole.start)
-        if read == self._read or self._server.jobs.busy_in_foreground():
-            return
-        self._cancel(key)
-        task = asyncio.ensure_future(self._read_ahead(document, hole, read))
-        self._tasks[key] = task
-        task.add_done_callback(lambda done: self._done(key, done))
-
-    async def _read_ahead(self, document: OpenDocument, hole: Hole, read: tuple[str, str, int]) -> None:
-        await asyncio.sleep(READING_PAUSE_SECONDS)
-        if document.digest != read[1]:
-            return
-        server = self._server
-        view = server.view(document)
-        options = server.options_for(document.uri)
-        engine = server.engine_for(document.uri)
-        await engine.read_ahead(view.document, view.lift(hole), options, view.holes)
-        self._read = read
 
     async def _fill(self, document: OpenDocument, hole: Hole) -> None:
         attempt = (document.uri, document.digest, hole.start)

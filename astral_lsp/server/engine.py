@@ -48,8 +48,9 @@ class Engine(Protocol):
 
     async def read_ahead(
         self, document: Document, hole: Hole, options: FillOptions, holes: list[Hole]
-    ) -> None:
-        """``hole`` may be filled next: get ready what takes long, if nothing else is going on."""
+    ) -> bool:
+        """``hole`` may be filled next: get ready what takes long, if nothing else is going on; True when it
+        is ready, False when it was not the time for it."""
 
     async def start_model(self, on_progress: OnProgress) -> None:
         """Load the weights now."""

@@ -32,7 +32,7 @@ def register(server: AstralServer) -> None:
 
 
 def hover(ls: AstralServer, params: types.HoverParams) -> types.Hover | None:
-    """What is known of the hole under the pointer; computes nothing."""
+    """What is known of the hole under the pointer; computes nothing itself."""
     document = ls.documents.get(params.text_document.uri)
     if document is None:
         return None
@@ -40,6 +40,7 @@ def hover(ls: AstralServer, params: types.HoverParams) -> types.Hover | None:
     hole = document.hole_at(offset)
     if hole is None or not hole.start <= offset <= hole.end:
         return None
+    ls.background.pointed_at(document, hole)
     text = describe(ls, document, hole)
     kind = types.MarkupKind.Markdown
     if not ls.client.markdown_hover:

@@ -113,9 +113,9 @@ class ThreadedEngine:
 
     async def read_ahead(
         self, document: Document, hole: Hole, options: FillOptions, holes: list[Hole]
-    ) -> None:
+    ) -> bool:
         """See `Engine.read_ahead`."""
-        await self._run(self._engine.read_ahead(document, hole, options, holes))
+        return await self._run(self._engine.read_ahead(document, hole, options, holes))
 
     async def start_model(self, on_progress: OnProgress) -> None:
         """See `Engine.start_model`."""

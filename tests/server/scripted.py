@@ -68,7 +68,7 @@ def _report(hole: Hole, options: FillOptions, candidates: list[Fill]) -> FillRep
 class ScriptedEngine:
     """Does as the script says.
 
-    {delay, deaf, silent, analyse_delay, loading, no_model, fail, none, all_wrong, log}
+    {delay, deaf, silent, analyse_delay, loading, read_seconds, no_model, fail, none, all_wrong, log}
     """
 
     def __init__(self, settings: Settings, root: Path, trusted: bool, script: dict[str, Any]) -> None:
@@ -100,8 +100,16 @@ class ScriptedEngine:
 
     async def read_ahead(
         self, document: Document, hole: Hole, options: FillOptions, holes: list[Hole]
-    ) -> None:
+    ) -> bool:
+        if self.script.get("loading") and not self._loaded:
+            return False
         self._log("read_ahead", hole=hole.text, start=hole.start, version=document.version)
+        try:
+            await asyncio.sleep(self.script.get("read_seconds", 0.0))
+        except asyncio.CancelledError:
+            self._log("reading_cancelled", start=hole.start)
+            raise
+        return True
 
     async def fill(
         self,

@@ -62,8 +62,8 @@ class ScriptedEngine:
 
     async def read_ahead(
         self, document: Document, hole: Hole, options: FillOptions, holes: list[Hole]
-    ) -> None:
-        """Nothing to read."""
+    ) -> bool:
+        return True  # there is nothing to read
 
     async def fill(
         self,

@@ -58,6 +58,9 @@ function M.on_attach(client, bufnr)
   if config.options.code_lens and client:supports_method('textDocument/codeLens') then
     keep_lenses(bufnr)
   end
+  if config.options.rest then
+    require('astral_lsp.rest').watch(client, bufnr)
+  end
 end
 
 return M

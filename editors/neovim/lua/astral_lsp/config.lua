@@ -18,6 +18,9 @@ local defaults = {
   inlay_hints = false,
   ---Keep the "Fill" lenses above functions up to date.
   code_lens = true,
+  ---After how many milliseconds on a hole the server is told that the cursor rests there: it reads the hole's
+  ---context ahead (`fill.readAhead`), or fills it in mode 'onHole'. false: never.
+  rest = 300, ---@type integer|false
   ---How often a server that died is started again within three minutes.
   restarts = 3,
 }
@@ -44,6 +47,9 @@ local CHECKS = {
   virtual_text = 'boolean',
   inlay_hints = 'boolean',
   code_lens = 'boolean',
+  rest = function(value)
+    return value == false or type(value) == 'number', 'milliseconds, or false'
+  end,
   restarts = 'number',
 }
 

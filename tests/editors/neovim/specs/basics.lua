@@ -86,6 +86,25 @@ test('the lens above a function says what is known and follows the fills', funct
   end, 'the hole is filled')
 end)
 
+test('the server is told where the cursor rests, and only on a hole', function()
+  require('astral_lsp').setup({ rest = 50 })
+  local bufnr = T.attached(AREA)
+  T.eventually(function()
+    return #vim.diagnostic.get(bufnr) == 1
+  end, 'the hole is marked')
+  local before = #T.engine_log('read_ahead')
+  vim.api.nvim_win_set_cursor(0, { 1, 5 })
+  vim.api.nvim_exec_autocmds('CursorMoved', { buffer = bufnr })
+  vim.wait(600)
+  T.eq(before, #T.engine_log('read_ahead'), 'readings beside the hole')
+  vim.api.nvim_win_set_cursor(0, { 2, 12 })
+  vim.api.nvim_exec_autocmds('CursorMoved', { buffer = bufnr })
+  T.eventually(function()
+    return #T.engine_log('read_ahead') == before + 1
+  end, 'the context is read ahead')
+  require('astral_lsp').setup()
+end)
+
 test('a buffer that is not Python has no server and commands say so', function()
   vim.cmd.enew()
   vim.cmd.AstralFill()
