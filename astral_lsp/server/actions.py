@@ -170,19 +170,25 @@ class _Lister:
             action.tags = [types.CodeActionTag.LlmGenerated]
 
     def of_many(self, holes: Sequence[Hole]) -> Iterator[types.CodeAction]:
-        """Fill all in function, in file: where there is more than one."""
+        """Fill all in function, in cell, in file or notebook: where there is more than one."""
         if not holes or not self.wants(FILL_ALL):
             return
-        every = self.document.holes
         function = holes[0].function
-        inside = [h for h in every if function and function.start <= h.start and h.end <= function.end]
+        mine = self.document.holes
+        inside = [h for h in mine if function and function.start <= h.start and h.end <= function.end]
+        scopes = [("function", "astral.fillFunction", len(inside))]
+        if self.document.notebook is not None:
+            scopes.append(("cell", "astral.fillCell", len(mine)))
+            every = sum(len(cell.holes) for cell in self.ls.documents.program(self.document))
+            scopes.append(("notebook", "astral.fillFile", every))
+        else:
+            scopes.append(("file", "astral.fillFile", len(mine)))
         arguments = [msgspec.to_builtins(target(self.document, holes[0], "best"))]
-        if len(inside) > 1:
-            title = f"Fill all {len(inside)} holes of this function"
-            yield self._many(title, "astral.fillFunction", arguments)
-        if len(every) > 1 and len(every) != len(inside):
-            whole = "file" if self.document.notebook is None else "cell"
-            yield self._many(f"Fill all {len(every)} holes of this {whole}", "astral.fillFile", arguments)
+        shown = 1
+        for scope, command, count in scopes:
+            if count > shown:  # a wider scope with the same holes says nothing new
+                shown = count
+                yield self._many(f"Fill all {count} holes of this {scope}", command, arguments)
 
     def _many(self, title: str, command: str, arguments: list[object]) -> types.CodeAction:
         action = types.CodeAction(

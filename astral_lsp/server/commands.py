@@ -61,6 +61,7 @@ def register(server: AstralServer) -> None:
             "astral.applyFill": apply_fill,
             "astral.refineHole": refine_hole,
             "astral.fillFunction": fill_function,
+            "astral.fillCell": fill_cell,
             "astral.fillFile": fill_file,
             "astral.makeHole": make_hole,
             "astral.explainRejected": explain_rejected,
@@ -264,17 +265,27 @@ async def fill_function(ls: AstralServer, params: types.ExecuteCommandParams) ->
     """Fill every hole of the function around a place."""
     where = _where(params)
     document = open_document(ls, where.uri)
-    around = _function(document, where)
-    holes = [hole for hole in document.holes if around.start <= hole.start and hole.end <= around.end]
-    return await fill_many(ls, document, holes, params.work_done_token)
+    return await fill_many(ls, [document], _function(document, where), params.work_done_token)
+
+
+async def fill_cell(ls: AstralServer, params: types.ExecuteCommandParams) -> dict[str, Any]:
+    """Fill every hole of a notebook's cell, or of a buffer that is none."""
+    return await _fill_all(ls, [open_document(ls, _where(params).uri)], "cell", params.work_done_token)
 
 
 async def fill_file(ls: AstralServer, params: types.ExecuteCommandParams) -> dict[str, Any]:
-    """Fill every hole of a buffer."""
+    """Fill every hole of a buffer; given a notebook's cell, of all its Python cells."""
     document = open_document(ls, _where(params).uri)
-    if not document.holes:
-        raise RequestError("there is no hole in this file")
-    return await fill_many(ls, document, list(document.holes), params.work_done_token)
+    return await _fill_all(ls, ls.documents.program(document), "notebook", params.work_done_token)
+
+
+async def _fill_all(
+    ls: AstralServer, documents: list[OpenDocument], of_cells: str, token: types.ProgressToken | None
+) -> dict[str, Any]:
+    if not any(document.holes for document in documents):
+        in_notebook = any(document.notebook is not None for document in documents)
+        raise RequestError(f"there is no hole in this {of_cells if in_notebook else 'file'}")
+    return await fill_many(ls, documents, None, token)
 
 
 async def make_hole(ls: AstralServer, params: types.ExecuteCommandParams) -> dict[str, Any]:

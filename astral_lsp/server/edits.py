@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from lsprotocol import types
@@ -28,22 +29,49 @@ def workspace_edit(
     description: str = "",
 ) -> types.WorkspaceEdit:
     """The edit of ``document``'s present version; names that version where the client understands it."""
-    edits = [
-        types.TextEdit(document.buffer.range(r.span.start, r.span.end), line_endings(document.text, r.text))
-        for r in replacements
-    ]
+    return workspace_edits(client, [(document, replacements)], label=label, description=description)
+
+
+def workspace_edits(
+    client: Client,
+    changes: Sequence[tuple[OpenDocument, list[Replacement]]],
+    *,
+    label: str = "",
+    description: str = "",
+) -> types.WorkspaceEdit:
+    """One edit of several buffers, each in its present version."""
+    edits = [(document, _text_edits(document, replacements)) for document, replacements in changes]
     if not client.document_changes:
-        return types.WorkspaceEdit(changes={document.uri: edits})
-    identifier = types.OptionalVersionedTextDocumentIdentifier(uri=document.uri, version=document.version)
+        return types.WorkspaceEdit(changes={document.uri: plain for document, plain in edits})
     if not (client.change_annotations and label):
-        return types.WorkspaceEdit(document_changes=[types.TextDocumentEdit(identifier, list(edits))])
-    annotated = [types.AnnotatedTextEdit("astral", edit.range, edit.new_text) for edit in edits]
+        return types.WorkspaceEdit(
+            document_changes=[
+                types.TextDocumentEdit(_named(document), list(plain)) for document, plain in edits
+            ]
+        )
     return types.WorkspaceEdit(
-        document_changes=[types.TextDocumentEdit(identifier, list(annotated))],
+        document_changes=[
+            types.TextDocumentEdit(
+                _named(document),
+                [types.AnnotatedTextEdit("astral", edit.range, edit.new_text) for edit in plain],
+            )
+            for document, plain in edits
+        ],
         change_annotations={
             "astral": types.ChangeAnnotation(label, needs_confirmation=False, description=description or None)
         },
     )
+
+
+def _named(document: OpenDocument) -> types.OptionalVersionedTextDocumentIdentifier:
+    return types.OptionalVersionedTextDocumentIdentifier(uri=document.uri, version=document.version)
+
+
+def _text_edits(document: OpenDocument, replacements: list[Replacement]) -> list[types.TextEdit]:
+    return [
+        types.TextEdit(document.buffer.range(r.span.start, r.span.end), line_endings(document.text, r.text))
+        for r in replacements
+    ]
 
 
 def inserted(document: OpenDocument, span: Span, text: str) -> types.Range:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lsprotocol import types
@@ -13,7 +14,7 @@ from astral_lsp.report import Fill
 from astral_lsp.server import titles
 from astral_lsp.server.applying import apply
 from astral_lsp.server.documents import OpenDocument, View, moved
-from astral_lsp.server.edits import Replacement, workspace_edit
+from astral_lsp.server.edits import Replacement, workspace_edits
 from astral_lsp.server.filling import Run, best
 from astral_lsp.server.known import KnownFills
 from astral_lsp.server.locate import locate, target
@@ -23,14 +24,23 @@ if TYPE_CHECKING:
     from astral_lsp.server.state import AstralServer
 
 
-class _Filled(NamedTuple):
+class _Wanted(NamedTuple):
+    """One hole to fill, in the version that its buffer has when the run begins."""
+
+    document: OpenDocument
     hole: Hole
-    """In the text that the run began with."""
+    version: int
+    line: int
+    """From 1."""
+
+
+class _Filled(NamedTuple):
+    wanted: _Wanted
     fill: Fill
 
 
 class _Left(NamedTuple):
-    line: int
+    wanted: _Wanted
     why: str
 
 
@@ -58,30 +68,39 @@ class _Program:
 
 
 async def fill_many(
-    ls: AstralServer, document: OpenDocument, holes: list[Hole], token: types.ProgressToken | None
+    ls: AstralServer, documents: list[OpenDocument], within: Span | None, token: types.ProgressToken | None
 ) -> dict[str, Any]:
-    """Fill ``holes`` of the present version and apply it as one edit; says what was left and why."""
-    version = document.version
-    view = ls.view(document)
-    program = _Program(view)
-    run = Run(ls, document, patient=True)
-    run.show(f"Filling {_count(len(holes))}", token)
+    """Fill the holes of ``documents``, which make one program (cells of a notebook, or one buffer), and apply
+    it as one edit; says what was left and why. ``within``: only what lies in that span of the only one."""
+    wanted = [
+        _Wanted(document, hole, document.version, document.buffer.line_of(hole.start) + 1)
+        for document in documents
+        for hole in document.holes
+        if within is None or (within.start <= hole.start and hole.end <= within.end)
+    ]
+    views = [ls.view(document) for document in documents]
+    bases = {document.uri: view.base for document, view in zip(documents, views, strict=True)}
+    text = views[0].document.text
+    program = _Program(views[0])
+    run = Run(ls, documents[0], patient=True)
+    run.show(f"Filling {_count(len(wanted))}", token)
     filled: list[_Filled] = []
     left: list[_Left] = []
     try:
-        for number, hole in enumerate(holes):
-            line = document.buffer.line_of(hole.start) + 1
+        for number, one in enumerate(wanted):
             if run.cancelled:
-                left.append(_Left(line, "cancelled"))
+                left.append(_Left(one, "cancelled"))
                 continue
-            run.say(f"hole {number + 1} of {len(holes)}, line {line}", number / len(holes))
+            run.say(f"hole {number + 1} of {len(wanted)}, {_place(one)}", number / len(wanted))
             try:
-                filled.append(_Filled(hole, await _fill_one(run, program, moved(hole, view.base))))
+                hole = moved(one.hole, bases[one.document.uri])
+                filled.append(_Filled(one, await _fill_one(run, program, hole)))
             except RequestError as error:
-                left.append(_Left(line, error.message))
+                left.append(_Left(one, error.message))
     finally:
         run.end()
-    return await _apply(ls, document, version, filled, left)
+    changed = ls.view(documents[0]).document.text != text  # before our own edit makes it so
+    return await _apply(ls, filled, left, changed=changed)
 
 
 async def _fill_one(run: Run, program: _Program, hole: Hole) -> Fill:
@@ -95,51 +114,71 @@ async def _fill_one(run: Run, program: _Program, hole: Hole) -> Fill:
 
 
 async def _apply(
-    ls: AstralServer, document: OpenDocument, version: int, filled: list[_Filled], left: list[_Left]
+    ls: AstralServer, filled: list[_Filled], left: list[_Left], *, changed: bool
 ) -> dict[str, Any]:
-    replacements: list[Replacement] = []
+    changes: dict[str, tuple[OpenDocument, list[Replacement]]] = {}
     kept: list[_Filled] = []
     for item in filled:
-        hole = item.hole
-        wanted = target(document, hole, "best")
-        wanted.version = version
+        document = item.wanted.document
         try:
-            replacements.append(Replacement(_span(locate(document, wanted)), item.fill.text))
-            kept.append(item)
+            replacement = Replacement(_present(ls, item.wanted).span, item.fill.text)
         except RequestError as error:
-            left.append(_Left(0, error.message))
-    moved = document.version != version  # before our own edit makes it so
-    if replacements:
-        label = f"Fill {_count(len(replacements))}"
-        await apply(ls, workspace_edit(ls.client, document, replacements, label=label), label)
-    summary = _summary(kept, left, moved=moved)
+            left.append(_Left(item.wanted, error.message))
+            continue
+        changes.setdefault(document.uri, (document, []))[1].append(replacement)
+        kept.append(item)
+    cells = _cells([*kept, *left])
+    if kept:
+        label = f"Fill {_count(len(kept))}"
+        await apply(ls, workspace_edits(ls.client, list(changes.values()), label=label), label)
+    summary = _summary(kept, left, cells, changed=changed)
     ls.say(summary, types.MessageType.Info if kept else types.MessageType.Warning)
     return {
         "filled": len(kept),
         "verified": sum(item.fill.verified for item in kept),
-        "left": [{"line": item.line, "why": item.why} for item in left],
+        "left": [
+            {"uri": item.wanted.document.uri, "line": item.wanted.line, "why": item.why} for item in left
+        ],
         "message": summary,
     }
+
+
+def _present(ls: AstralServer, wanted: _Wanted) -> Hole:
+    """The hole as it is now; raises RequestError when it is no more, or its buffer."""
+    if ls.documents.get(wanted.document.uri) is not wanted.document:
+        raise RequestError("it was closed meanwhile")
+    named = target(wanted.document, wanted.hole, "best")
+    named.version = wanted.version
+    return locate(wanted.document, named)
+
+
+def _cells(items: Sequence[_Filled | _Left]) -> int:
+    """In how many cells of a notebook they are; 0 when it is none."""
+    return len({item.wanted.document.uri for item in items if item.wanted.document.notebook is not None})
+
+
+def _place(wanted: _Wanted) -> str:
+    """For people, who count a notebook's cells from the top, text cells too."""
+    notebook, uri = wanted.document.notebook, wanted.document.uri
+    cell = f"cell {notebook.cells.index(uri) + 1} " if notebook is not None and uri in notebook.cells else ""
+    return f"{cell}line {wanted.line}"
 
 
 def _count(holes: int) -> str:
     return f"{holes} hole" if holes == 1 else f"{holes} holes"
 
 
-def _span(hole: Hole) -> Span:
-    return hole.span
-
-
-def _summary(kept: list[_Filled], left: list[_Left], *, moved: bool) -> str:
+def _summary(kept: list[_Filled], left: list[_Left], cells: int, *, changed: bool) -> str:
     total = len(kept) + len(left)
     verified = sum(item.fill.verified for item in kept)
-    text = f"filled {len(kept)} of {_count(total)}, {verified} verified"
+    where = f" in {cells} cells" if cells > 1 else ""
+    text = f"filled {len(kept)} of {_count(total)}{where}, {verified} verified"
     unverified = [item for item in kept if not item.fill.verified]
     if unverified:
         text += f"; unverified: {titles.marks(unverified[0].fill.verdicts)}"
         text += f" and {len(unverified) - 1} more" if len(unverified) > 1 else ""
-    if moved:
+    if changed:
         text += "; the buffer changed meanwhile, so the verdicts are of the version before"
     for item in left[:3]:
-        text += "; left" + (f" line {item.line}" if item.line else "") + f": {item.why}"
+        text += f"; left {_place(item.wanted)}: {item.why}"
     return text

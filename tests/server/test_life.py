@@ -253,7 +253,11 @@ async def test_the_way_from_hole_to_hole_goes_through_all_cells(tmp_path: Path) 
         listed = await session.command("astral.listHoles", uri=uris[2])
         assert [uris.index(hole["uri"]) for hole in listed] == [0, 0, 3]
         assert await session.titles(uris[0], at(1, 5), only=["refactor.rewrite.fillHoles"]) == [
-            "Fill all 2 holes of this cell"
+            "Fill all 2 holes of this cell",
+            "Fill all 3 holes of this notebook",
+        ]
+        assert await session.titles(uris[3], at(0, 14), only=["refactor.rewrite.fillHoles"]) == [
+            "Fill all 3 holes of this notebook"
         ]
 
         async def step(command: str, cell: int, line: int, character: int) -> tuple[int, int]:
@@ -270,6 +274,62 @@ async def test_the_way_from_hole_to_hole_goes_through_all_cells(tmp_path: Path) 
         assert await step(back, 2, 0, 0) == (0, 1)
         assert await step(back, 0, 0, 0) == (3, 0)
         assert uris.index(session.client.shown_documents[1].uri) == 3
+
+
+async def test_filling_a_notebook_fills_all_its_cells_each_fill_seeing_the_earlier_ones(
+    tmp_path: Path,
+) -> None:
+    cells = ["a: int = ...  # 😀\nb = ...\n", "# ...", "size = 3\n", "%time x\narea = size * ...\n"]
+    async with editor(tmp_path, extra=NOTEBOOKS) as session:
+        _, uris = _open_book(session, cells, ["python", "markdown", "python", "python"])
+        answer = await session.command("astral.fillFile", uri=uris[2])
+        assert answer["message"] == "filled 3 of 3 holes in 2 cells, 3 verified"
+        assert session.messages[-1] == f"astral-lsp: {answer['message']}"
+        assert [entry["text"] for entry in session.log("fill")] == [
+            "a: int = ...  # 😀\nb = ...\nsize = 3\n#time x\narea = size * ...\n",
+            "a: int = first_1  # 😀\nb = ...\nsize = 3\n#time x\narea = size * ...\n",
+            "a: int = first_1  # 😀\nb = first_1\nsize = 3\n#time x\narea = size * ...\n",
+        ]
+        (edit,) = (params.edit for params in session.applied)
+        assert [change.text_document.uri for change in edit.document_changes] == [uris[0], uris[3]]
+        one, other = (types.WorkspaceEdit(document_changes=[change]) for change in edit.document_changes)
+        assert apply_edit(cells[0], one) == "a: int = first_1  # 😀\nb = first_1\n"
+        assert apply_edit(cells[3], other) == "%time x\narea = size * first_1\n"
+
+
+async def test_filling_a_cell_leaves_the_others(tmp_path: Path) -> None:
+    cells = ["a: int = ...\n", "b = ...\n"]
+    async with editor(tmp_path, extra=NOTEBOOKS) as session:
+        _, uris = _open_book(session, cells, ["python", "python"])
+        answer = await session.command("astral.fillCell", uri=uris[1])
+        assert answer["message"] == "filled 1 of 1 hole, 1 verified"
+        (change,) = session.applied[0].edit.document_changes
+        assert change.text_document.uri == uris[1]
+
+
+async def test_a_cell_that_changes_while_the_notebook_is_filled_is_left_and_named(tmp_path: Path) -> None:
+    cells = ["a: int = ...\n", "b = ...\n"]
+    async with editor(tmp_path, extra=NOTEBOOKS, script={"delay": 0.4}) as session:
+        book, uris = _open_book(session, cells, ["python", "python"])
+        running = asyncio.ensure_future(session.command("astral.fillFile", uri=uris[0]))
+        await session.until(lambda: len(session.log("fill")) == 2)
+        _change_cell(session, book, uris[1], "b = 7\n")
+        answer = await running
+        assert answer["filled"] == 1
+        assert answer["left"][0]["uri"] == uris[1]
+        assert "left cell 2 line 1: the hole `...` was edited" in answer["message"]
+        assert "the buffer changed meanwhile" in answer["message"]
+        (change,) = session.applied[0].edit.document_changes
+        assert change.text_document.uri == uris[0]
+
+
+async def test_a_notebook_without_holes_says_so(tmp_path: Path) -> None:
+    async with editor(tmp_path, extra=NOTEBOOKS) as session:
+        _, uris = _open_book(session, ["a = 1\n"], ["python"])
+        with pytest.raises(JsonRpcException, match="no hole in this notebook"):
+            await session.command("astral.fillFile", uri=uris[0])
+        with pytest.raises(JsonRpcException, match="no hole in this cell"):
+            await session.command("astral.fillCell", uri=uris[0])
 
 
 NOTEBOOKS = {"notebookDocument": {"synchronization": {}}}
@@ -367,6 +427,80 @@ async def test_the_context_of_the_hole_at_the_cursor_is_read_ahead_once(tmp_path
         )
         await session.actions(uri, lower, trigger=types.CodeActionTriggerKind.Automatic)
         await session.until(lambda: len(session.log("read_ahead")) == 2)
+
+
+async def _hover(session: Editor, uri: str) -> None:
+    params = types.HoverParams(types.TextDocumentIdentifier(uri), WHERE.start)
+    assert await session.client.text_document_hover_async(params)
+
+
+async def test_a_hover_reads_ahead_too_once_and_fills_nothing(tmp_path: Path) -> None:
+    """Some editors ask for code actions only when the person does, but for a hover where the cursor rests."""
+    async with editor(tmp_path, settings={"fill": {"mode": "onHole"}}) as session:
+        uri = session.open("area.py", TEXT)
+        await session.until(lambda: session.statuses)
+        for _ in range(3):
+            await _hover(session, uri)
+            await session.until(lambda: session.log("read_ahead"))
+        await asyncio.sleep(0.4)
+        assert len(session.log("read_ahead")) == 1
+        assert not session.log("fill"), "the pointer only passed by"
+
+
+async def test_nothing_is_read_ahead_under_a_fill_and_a_fill_waits_for_no_reading(tmp_path: Path) -> None:
+    async with editor(tmp_path, script={"delay": 1.2, "read_seconds": 30.0}) as session:
+        uri = session.open("area.py", TEXT)
+        await session.until(lambda: session.statuses)
+        where = {"uri": uri, "position": {"line": 1, "character": 12}, "apply": False}
+        running = asyncio.ensure_future(session.command("astral.fillHole", **where))
+        await session.until(lambda: session.log("fill"))
+        await _hover(session, uri)
+        await session.actions(uri, WHERE, trigger=types.CodeActionTriggerKind.Automatic)
+        assert len((await running)["fills"]) == 4
+        assert not session.log("read_ahead")
+        await _hover(session, uri)
+        await session.until(lambda: session.log("read_ahead"))
+        began = time.monotonic()
+        assert len((await session.command("astral.fillHole", **where, again=True))["fills"]) == 4
+        assert time.monotonic() - began < 5.0
+
+
+async def test_a_reading_ends_with_the_next_one_with_an_edit_and_with_the_buffer(tmp_path: Path) -> None:
+    async with editor(tmp_path, script={"read_seconds": 30.0}) as session:
+        uri = session.open("area.py", TEXT + "x: int = ...\n")
+
+        async def read(line: int, character: int) -> None:
+            position = types.Position(line, character)
+            params = types.HoverParams(types.TextDocumentIdentifier(uri), position)
+            count = len(session.log("read_ahead"))
+            await session.client.text_document_hover_async(params)
+            await session.until(lambda: len(session.log("read_ahead")) > count)
+
+        def cancelled(times: int) -> bool:
+            return len(session.log("reading_cancelled")) == times
+
+        await read(1, 12)
+        await read(2, 10)
+        await session.until(lambda: cancelled(1))
+        session.change(uri, (at(2, 0), "# typed\n"))
+        await session.until(lambda: cancelled(2))
+        await read(3, 10)
+        session.client.text_document_did_close(
+            types.DidCloseTextDocumentParams(types.TextDocumentIdentifier(uri))
+        )
+        await session.until(lambda: cancelled(3))
+
+
+async def test_a_hole_looked_at_before_the_model_was_loaded_is_read_at_the_next_look(tmp_path: Path) -> None:
+    async with editor(tmp_path, script={"loading": 0.1}) as session:
+        uri = session.open("area.py", TEXT)
+        await session.until(lambda: session.statuses)
+        await _hover(session, uri)
+        await asyncio.sleep(0.5)
+        assert not session.log("read_ahead")
+        await session.command("astral.loadModel", uri=uri)
+        await _hover(session, uri)
+        await session.until(lambda: session.log("read_ahead"))
 
 
 async def test_nothing_is_read_ahead_when_the_cursor_moves_on_or_the_setting_is_off(tmp_path: Path) -> None:
