@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from astral_lsp.holes.model import Span
 from astral_lsp.report import Verdict
@@ -37,15 +34,6 @@ class Case:
         self.text = text
 
 
-@pytest_asyncio.fixture(loop_scope="module", scope="module")
-async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[TypesOracle, Path]]:
-    root = tmp_path_factory.mktemp("workspace")
-    oracle = TypesOracle()
-    assert await oracle.open(str(root), sys.executable, False) == ""
-    yield oracle, root
-    await oracle.close()
-
-
 class Bench:
     """One workspace folder and its oracle, asked about marked buffers."""
 
@@ -71,8 +59,8 @@ class Bench:
 
 
 @pytest.fixture
-def bench(shared: tuple[TypesOracle, Path]) -> Bench:
-    return Bench(*shared)
+def bench(types: tuple[TypesOracle, Path]) -> Bench:
+    return Bench(*types)
 
 
 # --- verdicts -------------------------------------------------------------------------------------------

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
-import pytest_asyncio
 
 from astral_lsp.holes.model import Span
 from astral_lsp.report import Verdict
@@ -16,32 +16,23 @@ from astral_lsp.verify.types import TypesOracle
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-@pytest_asyncio.fixture(loop_scope="module", scope="module")
-async def oracle(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[TypesOracle, Path]]:
-    root = tmp_path_factory.mktemp("workspace")
-    made = TypesOracle()
-    assert await made.open(str(root), sys.executable, False) == ""
-    yield made, root
-    await made.close()
-
-
 async def check(
-    oracle: tuple[TypesOracle, Path], marked: str, *fills: str, written: str = ""
+    types: tuple[TypesOracle, Path], marked: str, *fills: str, written: str = ""
 ) -> list[Verdict]:
     """Verdicts of ``fills`` of the range at ``$0``, in which ``written`` stands."""
     before, after = marked.split("$0")
     at = len(before)
-    path = str(oracle[1] / "buffer.py")
+    path = str(types[1] / "buffer.py")
     hole = Span(at, at + len(written))
-    return await oracle[0].check(path, before + written + after, hole, fills, [], budget_ms=30000)
+    return await types[0].check(path, before + written + after, hole, fills, [], budget_ms=30000)
 
 
 LINE = "def f(xs: list[int]) -> int:\n    total = 0\n$0\n        total += x\n    return total\n"
 
 
-async def test_a_missing_line_of_a_block(oracle: tuple[TypesOracle, Path]) -> None:
+async def test_a_missing_line_of_a_block(types: tuple[TypesOracle, Path]) -> None:
     right, wrong, broken = await check(
-        oracle, LINE, "    for x in xs:", "    for x in xs.items():", "    for x on xs:"
+        types, LINE, "    for x in xs:", "    for x in xs.items():", "    for x on xs:"
     )
     assert right.status == "passed"
     assert "does not parse" in right.detail
@@ -51,24 +42,24 @@ async def test_a_missing_line_of_a_block(oracle: tuple[TypesOracle, Path]) -> No
     assert broken.status in ("failed", "unavailable")
 
 
-async def test_half_of_a_word(oracle: tuple[TypesOracle, Path]) -> None:
+async def test_half_of_a_word(types: tuple[TypesOracle, Path]) -> None:
     marked = "def f(xs: list[int]) -> int:\n    ret$0n(xs)\n"
-    right, wrong = await check(oracle, marked, "urn le", "urn mi + le")
+    right, wrong = await check(types, marked, "urn le", "urn mi + le")
     assert right.status == "passed"
     assert wrong.status == "failed"
 
 
-async def test_errors_elsewhere_are_nobodys(oracle: tuple[TypesOracle, Path]) -> None:
-    [verdict] = await check(oracle, LINE + "\n\nz: int = ''\n", "    for x in xs:")
+async def test_errors_elsewhere_are_nobodys(types: tuple[TypesOracle, Path]) -> None:
+    [verdict] = await check(types, LINE + "\n\nz: int = ''\n", "    for x in xs:")
     assert verdict.status == "unavailable"
     assert "outside the fill" in verdict.detail
     assert "line 8" in verdict.detail
 
 
-async def test_what_stood_there_tells_whose_errors_are_whose(oracle: tuple[TypesOracle, Path]) -> None:
+async def test_what_stood_there_tells_whose_errors_are_whose(types: tuple[TypesOracle, Path]) -> None:
     marked = LINE + "\n\nz: int = ''\n"
     right, wrong, same = await check(
-        oracle,
+        types,
         marked,
         "    for x in set(xs):",
         "    for y in xs:",
@@ -79,16 +70,68 @@ async def test_what_stood_there_tells_whose_errors_are_whose(oracle: tuple[Types
     assert any('"x"' in finding.message for finding in wrong.findings)
 
 
-async def test_another_fill_tells_too(oracle: tuple[TypesOracle, Path]) -> None:
+async def test_another_fill_tells_too(types: tuple[TypesOracle, Path]) -> None:
     marked = "def f(l: list[int]) -> int:\n$0m\n"
-    right, wrong = await check(oracle, marked, "    m = max(l)\n    return ", "    return max(l)\n\n")
+    right, wrong = await check(types, marked, "    m = max(l)\n    return ", "    return max(l)\n\n")
     assert (right.status, wrong.status) == ("passed", "failed")
 
 
-async def test_an_ordinary_hole_is_judged_as_ever_before_and_after(oracle: tuple[TypesOracle, Path]) -> None:
+async def test_an_ordinary_hole_is_judged_as_ever_before_and_after(types: tuple[TypesOracle, Path]) -> None:
     for _ in range(2):
         marked = "def f(xs: list[int]) -> int:\n    return $0len(xs)\n\n\nz: int = ''\n"
-        good, bad = await check(oracle, marked, "1 + ", "'' + ")
+        good, bad = await check(types, marked, "1 + ", "'' + ")
         assert (good.status, bad.status) == ("passed", "failed")
-        [other] = await check(oracle, LINE, "    for x in xs:")
+        [other] = await check(types, LINE, "    for x in xs:")
         assert other.status == "passed"
+
+
+async def test_what_mypy_says_only_at_last_counts(types: tuple[TypesOracle, Path]) -> None:
+    marked = (
+        "class A:\n    n = ''\n    def __init__(self, d: dict[str, tuple[str, str]]) -> None:\n"
+        "$0\n            a, self.b = d[x.n]\n        self.c = a\n"
+    )
+    right, wrong = await check(types, marked, "        for x in [self]:", "        for x in [a]:")
+    assert (right.status, wrong.status) == ("passed", "failed")
+
+
+UNTYPED = "def f(xs):\n    total = 0\n$0\n        total += x\n    return total\n"
+
+
+async def test_an_untyped_function_is_left_alone(types: tuple[TypesOracle, Path]) -> None:
+    right, wrong = await check(types, UNTYPED, "    for x in xs:", "    for x in len(3):")
+    assert right.status == "passed"
+    assert (wrong.status, wrong.applies) == ("not_run", False)
+    assert "does not check this function" in wrong.detail
+    assert '"int"' in wrong.detail
+    assert wrong.findings[0].span is not None
+
+
+async def test_an_untyped_function_elsewhere_is_no_ones_fault(types: tuple[TypesOracle, Path]) -> None:
+    marked = LINE + "\n\ndef g(n):\n    return len(3)\n"
+    right, wrong = await check(types, marked, "    for x in xs:", "    for x in xs.items():")
+    assert (right.status, wrong.status) == ("passed", "failed")
+    assert "with check_untyped_defs mypy would say" in right.detail
+    assert len(wrong.findings) == 1
+
+
+async def test_the_file_is_parsed_once_for_the_frame_and_for_bare_holes(tmp_path: Path) -> None:
+    program = """
+        import sys
+        from pathlib import Path
+        from astral_lsp.holes.model import Span
+        from astral_lsp.workers.protocol import CheckTypes, OpenTypes
+        from astral_lsp.workers.types.session import Session
+
+        session = Session(OpenTypes(sys.argv[1], sys.executable))
+        read = []
+        known = session.program.syntax_error
+        session.program.syntax_error = lambda path, text: read.append(text) or known(path, text)
+        before = "def f(n: int) -> int:\\n    return "
+        params = CheckTypes("a.py", before + "...\\n", Span(len(before), len(before) + 3), ["n", "''"])
+        print([v.status for v in session.check(params, lambda: False).verdicts], len(read))
+        session.close()
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", dedent(program), str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "['passed', 'failed'] 1\n"

@@ -8,18 +8,24 @@ it. Where neither is known nobody can tell, and the verdict says so.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 
-from astral_lsp.holes.mend import first_bad_line
 from astral_lsp.holes.model import Span
-from astral_lsp.holes.tree import parse
+from astral_lsp.holes.tree import SyntaxTree, parse
 from astral_lsp.report import Finding, Verdict, not_run, unavailable
 from astral_lsp.workers.protocol import CheckTypes
+from astral_lsp.workers.types.fork import CAN_FORK, BranchFailed
+from astral_lsp.workers.types.frame import Frames, all_holes
 from astral_lsp.workers.types.localise import Localiser
-from astral_lsp.workers.types.messages import NOT_COUNTED, Message
+from astral_lsp.workers.types.messages import Message
 from astral_lsp.workers.types.program import CannotCheck, Program
-from astral_lsp.workers.types.text import HOLE, Lines, Unreadable, call, skeleton
+from astral_lsp.workers.types.text import Lines, Unreadable, skeleton
+from astral_lsp.workers.types.untyped import LEFT_ALONE, leaves_alone, untyped_functions, would_say
+from astral_lsp.workers.types.whole import Whole, trimmed
 
 NOTHING_STANDS = "without a fill the file does not parse"
 ALONE = f"judged by the whole file: {NOTHING_STANDS}"
@@ -31,106 +37,206 @@ _Key = tuple[str, str, int]
 class Bare:
     """Judges such fills against one program; remembers the last hole it was asked about."""
 
-    def __init__(self, program: Program) -> None:
-        self._program = program
+    def __init__(self, program: Program, frames: Frames) -> None:
+        self._program, self._frames = program, frames
         self._asked: tuple[str, str, Span] | None = None
-        self._is_bare = False
-        self._own: frozenset[_Key] | None = None
-        """Errors of the file with what stood in the hole before, None where it did not parse."""
-        self._seen: list[frozenset[_Key]] = []
-        """Errors outside the fill, for each fill that was judged."""
+        self._hole: _BareHole | None = None
+        """None where a stand-in can stand."""
 
     def verdicts(self, params: CheckTypes, path: str, cancelled: Callable[[], bool]) -> dict[str, Verdict]:
         """Verdicts of those fills with which the file parses; {} for a hole in which a stand-in can stand."""
-        if not self._look(params, path):
+        hole = self._look(params, path)
+        if hole is None:
             return {}
         deadline = time.monotonic() + params.budget_ms / 1000
         found: dict[str, Verdict] = {}
         for fill in params.fills:
-            text, span = _filled(params, fill)
-            if not _parses(text):
+            filled = _filled(path, params, fill)
+            if filled is None or self._program.syntax_error(path, filled.text) is not None:
                 continue
-            if cancelled() or time.monotonic() > deadline:
-                found[fill] = not_run("cancelled" if cancelled() else "out of time")
+            left = deadline - time.monotonic()
+            if cancelled() or left <= 0:
+                found[fill] = not_run("cancelled" if left > 0 else "out of time")
             else:
                 began = time.perf_counter()
-                verdict = self._verdict(path, text, span)
+                verdict = hole.verdict(filled, left, params.confirm)
                 ms = (time.perf_counter() - began) * 1000
-                found[fill] = Verdict(verdict.status, verdict.detail, verdict.findings, 0, ms)
+                found[fill] = Verdict(
+                    verdict.status, verdict.detail, verdict.findings, 0, ms, verdict.applies
+                )
         return found
 
-    def _look(self, params: CheckTypes, path: str) -> bool:
-        """Whether no stand-in can be in the hole; learns what is the file's own."""
+    def close(self) -> None:
+        """End what was started for the last hole, and forget it."""
+        if self._hole is not None:
+            self._hole.close()
+        self._asked = self._hole = None
+
+    def _look(self, params: CheckTypes, path: str) -> _BareHole | None:
         key = (path, params.text, params.hole)
-        if key == self._asked:
-            return self._is_bare
-        written = params.text[params.hole.start : params.hole.end]
-        forms = (call(0, written), HOLE, "pass")
-        self._asked, self._own, self._seen = key, None, []
-        self._is_bare = not any(_parses(_filled(params, form)[0]) for form in forms)
-        if self._is_bare:
-            self._own = self._own_errors(path, *_filled(params, written))
-        return self._is_bare
-
-    def _own_errors(self, path: str, text: str, written: Span) -> frozenset[_Key] | None:
-        errors = self._errors(path, text) if _parses(text) else ""
-        return None if isinstance(errors, str) else _outside(errors, text, written)
-
-    def _errors(self, path: str, text: str) -> list[Message] | str:
+        if key == self._asked and (self._hole is None or not self._program.stale()):
+            return self._hole
+        self.close()
+        holes = all_holes([params.hole], params.other_holes)
         try:
-            messages = self._program.show(path, text)
-        except CannotCheck as error:
-            return str(error)
-        return [m for m in messages if m.path == path and m.code not in NOT_COUNTED]
+            stands = self._frames.readable(path, params.text, holes).stands(params.hole)
+        except CannotCheck:
+            stands = False
+        except Unreadable:
+            stands = True  # the judge says why
+        self._asked = key
+        if not stands:
+            written = _filled(path, params, params.text[params.hole.start : params.hole.end])
+            self._hole = _BareHole(self._program, path, written)
+        return self._hole
 
-    def _verdict(self, path: str, text: str, fill: Span) -> Verdict:
-        errors = self._errors(path, text)
+
+@dataclass(frozen=True)
+class _Filled:
+    """A buffer with a text in its hole."""
+
+    path: str
+    text: str
+    fill: Span
+
+    @cached_property
+    def tree(self) -> SyntaxTree:
+        return parse(self.text)
+
+    def key(self, message: Message) -> _Key | None:
+        """Identity of an error outside the fill; None on a line that the fill touches. Lines behind the fill
+        count from the end of the file: fills differ in length."""
+        lines = Lines(self.text)
+        if message.line < lines.line(self.fill.start):
+            return message.text, message.code, message.line
+        if message.line > lines.line(max(self.fill.start, self.fill.end - 1)):
+            return message.text, message.code, message.line - self.text.count("\n") - 2
+        return None
+
+    def findings(self, messages: Sequence[Message]) -> tuple[Finding, ...]:
+        return Localiser(self.path, self.text, self.fill, lambda: self.tree).findings(messages)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What one check says of a fill."""
+
+    mine: list[Message]
+    """The fill's errors."""
+    unknown: list[Message]
+    """Errors of which nobody can tell whose they are."""
+
+    @property
+    def any(self) -> list[Message]:
+        return self.mine or self.unknown
+
+
+@dataclass
+class _Side:
+    """Checks of one kind, and what they said before."""
+
+    whole: Whole
+    written: _Filled | None
+    """The buffer with what stood in the hole before, None where that does not parse."""
+    own: frozenset[_Key] | None = None
+    """The errors outside the fill there, None where they are not known."""
+    seen: list[frozenset[_Key]] = field(default_factory=list)
+    """Errors outside the fill, for each fill that was judged."""
+    looked: bool = False
+
+    def look(self, filled: _Filled, seconds: float) -> _Found | str:
+        """What is held against this fill; a string is mypy's blocking error. Raises BranchFailed."""
+        if not self.looked and self.written is not None:
+            errors = self.whole.errors(self.written.text, self.written.fill, seconds)
+            self.own = None if isinstance(errors, str) else _outside(errors, self.written)
+        self.looked = True
+        errors = self.whole.errors(filled.text, filled.fill, seconds)
         if isinstance(errors, str):
-            return unavailable(errors)
-        outside = _outside(errors, text, fill)
-        others = [self._own] if self._own is not None else self._seen
+            return errors
+        outside = _outside(errors, filled)
+        others = [self.own] if self.own is not None else self.seen
         added = outside - frozenset.intersection(*others) if others else frozenset()
-        self._seen = [*self._seen, outside]
-        mine = [m for m in errors if _key(m, text, fill) is None or _key(m, text, fill) in added]
-        if mine:
-            return Verdict("failed", f"{_count(len(mine))}; {ALONE}", _findings(path, text, fill, mine))
-        if outside and self._own is None:
-            first = next(m for m in errors if _key(m, text, fill) in outside)
-            why = f"{_count(len(outside))} outside the fill, and {NOTHING_STANDS}: whose they are is unknown"
-            return Verdict("unavailable", f"{why} (line {first.line}: {first.text})")
-        return Verdict("passed", ALONE)
+        self.seen.append(outside)
+        keys = [(filled.key(m), m) for m in errors]
+        mine = [m for key, m in keys if key is None or key in added]
+        rest = [m for key, m in keys if key in outside and key not in added]
+        return _Found(mine, rest if self.own is None else [])
 
 
-def _filled(params: CheckTypes, fill: str) -> tuple[str, Span]:
-    """The buffer with ``fill`` in the hole and Any in the others; the hole's text where it cannot be read."""
+class _BareHole:
+    """One hole in which only a fill can stand."""
+
+    def __init__(self, program: Program, path: str, written: _Filled | None) -> None:
+        self._program, self._path = program, path
+        if written is not None and program.syntax_error(path, written.text) is not None:
+            written = None
+        self._stood = written
+        self._strict = _Side(Whole(program, path, as_written=False), written)
+        self._written = _Side(Whole(program, path, as_written=True), written)
+
+    def verdict(self, filled: _Filled, seconds: float, confirm: bool) -> Verdict:
+        """The verdict of a fill with which the file parses."""
+        try:
+            self._make_ready(filled)
+            return self._judge(filled, seconds, confirm)
+        except (CannotCheck, BranchFailed) as why:
+            return unavailable(str(why))
+
+    def _make_ready(self, filled: _Filled) -> None:
+        """Have the file in the program, with what stood in the hole if it can be; raises CannotCheck."""
+        if self._program.holds(self._path):
+            return
+        if self._stood is not None:
+            with contextlib.suppress(CannotCheck):
+                self._program.show(self._path, self._stood.text)
+                return
+        self._program.show(self._path, filled.text)
+
+    def close(self) -> None:
+        self._strict.whole.close()
+        self._written.whole.close()
+
+    def _judge(self, filled: _Filled, seconds: float, confirm: bool) -> Verdict:
+        strict = self._strict.look(filled, seconds)
+        if isinstance(strict, str):
+            return unavailable(strict)
+        found = strict
+        if (strict.any or confirm) and self._may_differ(filled):
+            written = self._written.look(filled, seconds)
+            found = strict if isinstance(written, str) else written
+        if found.mine:
+            return Verdict("failed", f"{_count(len(found.mine))}; {ALONE}", filled.findings(found.mine))
+        if found.unknown:
+            first = found.unknown[0]
+            many = _count(len(found.unknown))
+            why = f"{many} outside the fill, and {NOTHING_STANDS}: whose they are is unknown"
+            return unavailable(f"{why} (line {first.line}: {first.text})")
+        if not strict.any:
+            return Verdict("passed", ALONE)
+        kept = strict.any[0]
+        if self._written.whole.skips and leaves_alone(filled.tree, trimmed(filled.text, filled.fill)):
+            why = f"{LEFT_ALONE}; with it: {kept.text}"
+            return Verdict("not_run", why, filled.findings(strict.any), applies=False)
+        return Verdict("passed", f"{ALONE}; {would_say(kept)}")
+
+    def _may_differ(self, filled: _Filled) -> bool:
+        """Whether the user's mypy may keep errors to itself that ours finds, or find others."""
+        if not CAN_FORK or self._program.checks_untyped(self._path):
+            return False
+        return any(True for _ in untyped_functions(filled.tree.root))
+
+
+def _filled(path: str, params: CheckTypes, fill: str) -> _Filled | None:
+    """The buffer with ``fill`` in the hole and Any in the others; None where it cannot be read."""
     try:
         text, (span,) = skeleton(params.text, [params.hole], params.other_holes).fill([fill])
     except Unreadable:
-        return "(", Span(0, 0)  # no module: the judge says why
-    return text, span
+        return None
+    return _Filled(path, text, span)
 
 
-def _parses(text: str) -> bool:
-    return first_bad_line(text) is None
-
-
-def _key(message: Message, text: str, fill: Span) -> _Key | None:
-    """Identity of an error outside the fill; None on a line that the fill touches. Lines behind the fill
-    count from the end of the file: fills differ in length."""
-    lines = Lines(text)
-    if message.line < lines.line(fill.start):
-        return message.text, message.code, message.line
-    if message.line > lines.line(max(fill.start, fill.end - 1)):
-        return message.text, message.code, message.line - text.count("\n") - 2
-    return None
-
-
-def _outside(messages: Sequence[Message], text: str, fill: Span) -> frozenset[_Key]:
-    return frozenset(key for m in messages if (key := _key(m, text, fill)) is not None)
-
-
-def _findings(path: str, text: str, fill: Span, messages: Sequence[Message]) -> tuple[Finding, ...]:
-    return Localiser(path, text, fill, lambda: parse(text)).findings(messages)
+def _outside(messages: Sequence[Message], filled: _Filled) -> frozenset[_Key]:
+    return frozenset(key for m in messages if (key := filled.key(m)) is not None)
 
 
 def _count(errors: int) -> str:

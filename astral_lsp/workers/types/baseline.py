@@ -16,12 +16,13 @@ from astral_lsp.workers.types.text import Lines, breaks
 class Baseline:
     """One buffer version and one hole of it."""
 
-    def __init__(self, frame: Frame, hole: Span) -> None:
+    def __init__(self, frame: Frame, hole: Span, unchecked: str = "") -> None:
+        """``unchecked``: what the program leaves out that a fill may bear on."""
         self.frame = frame
         self.path, self.text = frame.path, frame.text
         self.written_hole = hole
         """Where it is in the buffer as it came."""
-        self.note = "; ".join(note for note in (frame.note, _stub_note(frame.path)) if note)
+        self.note = "; ".join(note for note in (frame.note, _stub_note(frame.path), unchecked) if note)
         self.hole = frame.spans[frame.index(hole)]
         """Where the stand-in for the hole is in ``text``."""
         self.unseen = frame.types[frame.index(hole)].note == UNSEEN

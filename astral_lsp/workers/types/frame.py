@@ -14,6 +14,7 @@ from astral_lsp.workers.types.places import Site, bound_names, site
 from astral_lsp.workers.types.program import CannotCheck, Program
 from astral_lsp.workers.types.text import HOLE, Skeleton, Unreadable, call, mend, skeleton
 
+_STATEMENT = "pass"
 UNSEEN = "mypy does not check this place (unreachable, or not an expression)"
 """The note of a hole that mypy never came to."""
 
@@ -41,12 +42,43 @@ class Frame:
         return self.holes.index(hole)
 
 
+@dataclass(frozen=True)
+class Readable:
+    """A buffer that mypy's parser reads, with something in each of its holes."""
+
+    holes: tuple[Span, ...]
+    source: Skeleton
+    stand_ins: tuple[str, ...]
+    """What is in each hole."""
+
+    def stands(self, hole: Span) -> bool:
+        """Whether something of ours is in ``hole`` and no line had to be left out."""
+        form = self.stand_ins[self.holes.index(hole)]
+        return not self.source.left_out and (form.startswith(HOLE) or form == _STATEMENT)
+
+
 class Frames:
     """Makes frames and keeps the last one, as long as it is what the program shows."""
 
     def __init__(self, program: Program, observer: Observer) -> None:
         self._program, self._observer = program, observer
         self._last: Frame | None = None
+        self._read: tuple[tuple[str, str, tuple[Span, ...]], Readable | Exception] | None = None
+        """The buffer that was parsed last, and what came of it."""
+
+    def readable(self, path: str, text: str, holes: tuple[Span, ...]) -> Readable:
+        """The buffer with stand-ins, parsed once for all who ask; raises CannotCheck or Unreadable."""
+        key = (path, text, holes)
+        if self._read is None or self._read[0] != key:
+            try:
+                source, stand_ins = _readable(self._program, skeleton(text, holes, []), path)
+                self._read = (key, Readable(holes, source, tuple(stand_ins)))
+            except (CannotCheck, Unreadable) as why:
+                self._read = (key, why)
+        found = self._read[1]
+        if isinstance(found, Exception):
+            raise found
+        return found
 
     def get(self, path: str, text: str, asked: Sequence[Span], others: Sequence[Span]) -> Frame:
         """The frame of a buffer; raises CannotCheck or Unreadable."""
@@ -68,8 +100,8 @@ class Frames:
         return last is not None and same and self._program.shows(path, last.text)
 
     def _make(self, path: str, text: str, holes: tuple[Span, ...]) -> Frame:
-        source = skeleton(text, holes, [])
-        source, plain = _readable(self._program, source, path)
+        found = self.readable(path, text, holes)
+        source, plain = found.source, found.stand_ins
         shown, spans = source.fill(plain)
         watched, wanted, unseen = watch(parse(shown), spans, [source.written(i) for i in range(len(plain))])
         watched = [text if plain[i].startswith(f"{HOLE}(") else plain[i] for i, text in enumerate(watched)]
@@ -94,7 +126,7 @@ def _readable(program: Program, source: Skeleton, path: str) -> tuple[Skeleton, 
         return mended, stand_in
     # where no call may stand: a name, a statement, or what the author selected
     for index in range(count):
-        for form in (HOLE, "pass", source.written(index)):
+        for form in (HOLE, _STATEMENT, source.written(index)):
             trial = [*stand_in[:index], form, *stand_in[index + 1 :]]
             mended, still = mend(source, trial, lambda text: program.syntax_error(path, text))
             if still is None:

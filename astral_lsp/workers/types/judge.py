@@ -18,7 +18,8 @@ from astral_lsp.workers.types.messages import Message, added
 from astral_lsp.workers.types.places import ends_function, is_base
 from astral_lsp.workers.types.program import CannotCheck, Program
 from astral_lsp.workers.types.text import Unreadable, breaks
-from astral_lsp.workers.types.untyped import AsWritten
+from astral_lsp.workers.types.untyped import LEFT_ALONE, AsWritten, would_say
+from astral_lsp.workers.types.widen import Importers, matters_elsewhere
 
 _SILENCER = re.compile(r"#\s*(?:type:\s*ignore|mypy:)")
 _PROBE = "''.no_such_attribute_of_a_string"
@@ -26,8 +27,9 @@ _PROBE = "''.no_such_attribute_of_a_string"
 _NAME_PROBE = "no_such_name_anywhere"
 """What is rejected where only names are looked up: of the bases of a class nothing else is."""
 _PROBE_SECONDS = 5.0
+_WIDENING = 0.5
+"""Share of a budget that may go into taking in the files that import this one."""
 _UNREACHABLE = "mypy does not check this place: it takes the code for unreachable, or gave its definition up"
-_LEFT_ALONE = "your mypy does not check this function (no annotations; check_untyped_defs is off)"
 _ABOUT_ANY = re.compile(r"\bAny\b|[Uu]ntyped")
 """Of a message that strict options give where a value has no type."""
 _MISSING_RETURN = ("return", "empty-body")
@@ -36,8 +38,8 @@ _MISSING_RETURN = ("return", "empty-body")
 class Judge:
     """Judges fills against one program; keeps the last baseline warm."""
 
-    def __init__(self, program: Program, frames: Frames) -> None:
-        self._program, self._frames = program, frames
+    def __init__(self, program: Program, frames: Frames, importers: Importers) -> None:
+        self._program, self._frames, self._importers = program, frames, importers
         self._baseline: Baseline | None = None
         self._hole: Span | None = None
         self._checked: bool | None = None
@@ -90,13 +92,23 @@ class Judge:
     def _ready(self, path: str, params: CheckTypes) -> tuple[Baseline, Copies]:
         frame = self._frames.get(path, params.text, [params.hole], params.other_holes)
         old = self._baseline
-        if old is not None and self.copies is not None and old.frame is frame and self._hole == params.hole:
-            return old, self.copies
+        same = old is not None and old.frame is frame and self._hole == params.hole
+        baseline = old if old is not None and same else Baseline(frame, params.hole)
+        if matters_elsewhere(baseline.tree, baseline.hole):
+            wider = self._importers.widen(path, params.budget_ms / 1000 * _WIDENING)
+            if wider:
+                self.close()  # copies of the build as it was
+                self._frames.forget()
+                frame = self._frames.get(path, params.text, [params.hole], params.other_holes)
+            if wider or not same:
+                baseline, same = Baseline(frame, params.hole, self._importers.note()), False
+        if same and self.copies is not None:
+            return baseline, self.copies
         self.close()
-        self._baseline, self._hole, self._checked = Baseline(frame, params.hole), params.hole, None
-        self.copies = Copies(self._program, self._baseline)
-        self._written = AsWritten(self._program, self._baseline)
-        return self._baseline, self.copies
+        self._baseline, self._hole, self._checked = baseline, params.hole, None
+        self.copies = Copies(self._program, baseline)
+        self._written = AsWritten(self._program, baseline)
+        return baseline, self.copies
 
 
 class _Trial:
@@ -148,9 +160,9 @@ class _Trial:
             )
         assert self._written is not None
         if self._written.leaves_hole_alone():
-            why = f"{_LEFT_ALONE}; with it: {new[0].text}"
+            why = f"{LEFT_ALONE}; with it: {new[0].text}"
             return Verdict("not_run", _joined(why, base.note), findings, applies=False)
-        return Verdict("passed", _joined(f"with check_untyped_defs mypy would say: {new[0].text}", base.note))
+        return Verdict("passed", _joined(would_say(new[0]), base.note))
 
     def _held(self, fill: str, text: str, span: Span, new: list[Message]) -> list[Message] | str:
         """The errors that the fill adds to what the user's own mypy says; a string is a blocking one.

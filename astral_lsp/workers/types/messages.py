@@ -68,10 +68,10 @@ def added(
     shift = fill.last - hole.last
     known = Counter(_key(message, hole, 0) for message in before)
     calls = Counter(_call_key(message, hole, 0) for message in before if message.code == "call-overload")
-    names = frozenset(_WORD.findall(text))
+    names = words(text)
     new = []
     for message in after:
-        if message.code in NOT_COUNTED or _is_of_order(message, fill, names):
+        if message.code in NOT_COUNTED or is_of_order(message, fill, names):
             continue
         key = _key(message, fill, shift)
         if known[key] > 0:
@@ -85,7 +85,12 @@ def added(
     return new
 
 
-def _is_of_order(message: Message, fill: Place, names: frozenset[str]) -> bool:
+def words(text: str) -> frozenset[str]:
+    """The names in ``text``."""
+    return frozenset(_WORD.findall(text))
+
+
+def is_of_order(message: Message, fill: Place, names: frozenset[str]) -> bool:
     """Whether this only tells in which order an update checked things: "Cannot determine type of ...".
 
     Elsewhere than in the fill mypy says so when an attribute or variable without annotation is used before

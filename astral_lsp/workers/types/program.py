@@ -107,7 +107,7 @@ class Program:
                 self._rebuild(path, text)
         if not self._clean:
             raise CannotCheck(self._blocker())
-        self._refuse_silenced(path)
+        self.refuse_silenced(path)
         return self._messages
 
     def _hold(self, path: str, text: str) -> None:
@@ -122,6 +122,31 @@ class Program:
     def shows(self, path: str, text: str) -> bool:
         """Whether ``text`` is what the program holds for ``path``."""
         return self._build is not None and self._clean and self._texts.get(path) == text
+
+    def name(self, path: str) -> str:
+        """The module name of ``path``."""
+        return self._name(path)[0]
+
+    def paths(self) -> set[str]:
+        """The files of the program."""
+        return {os.path.abspath(state.path) for state in self.graph.values() if state.path}
+
+    def extend(self, sources: Sequence[tuple[str, str]]) -> bool:
+        """Take further files in, each a module name and a path; False when mypy stops at one of them."""
+        try:
+            self._update(list(sources))
+        except (Exception, SystemExit) as error:
+            log.warning("mypy crashed on %d more files (%s: %s)", len(sources), type(error).__name__, error)
+            self._clean = False
+        if not self._clean:
+            self._build = None  # the next file that is shown is built anew, without them
+            return False
+        gc.freeze()
+        return True
+
+    def holds(self, path: str) -> bool:
+        """Whether ``path`` is in the program and nothing keeps mypy from answering."""
+        return self._build is not None and self._clean and path in self.modules
 
     def others(self, path: str) -> dict[str, str]:
         """The buffers shown for other files than ``path``."""
@@ -285,7 +310,8 @@ class Program:
         self.files.flush()
         self.fine.flush_cache()
 
-    def _refuse_silenced(self, path: str) -> None:
+    def refuse_silenced(self, path: str) -> None:
+        """Raise CannotCheck where mypy says nothing of ``path`` whatever is in it."""
         state = self.graph.get(self.modules[path])
         if state is None:
             raise CannotCheck("mypy leaves this file out of the program")

@@ -19,6 +19,7 @@ from astral_lsp.workers.types.frame import Frames, shown_text
 from astral_lsp.workers.types.judge import Judge
 from astral_lsp.workers.types.program import Program
 from astral_lsp.workers.types.quick import Quick
+from astral_lsp.workers.types.widen import Importers
 
 
 class Session:
@@ -33,8 +34,8 @@ class Session:
         program = Program(self.configuration, observer.plugin)
         self.frames = Frames(program, observer)
         self.quick = Quick(program, observer)
-        self.judge = Judge(program, self.frames)
-        self.bare = Bare(program)
+        self.judge = Judge(program, self.frames, Importers(program, root))
+        self.bare = Bare(program, self.frames)
         self.program = program
 
     def about(self) -> dict[str, Any]:
@@ -67,7 +68,7 @@ class Session:
             self.quick.close()
             self.judge.close()
             self.frames.forget()
-            self.bare = Bare(self.program)
+            self.bare.close()
         return Laid(unread)
 
     def check(self, params: CheckTypes, cancelled: Callable[[], bool]) -> Judged:
@@ -85,6 +86,7 @@ class Session:
         """End what was started."""
         self.quick.close()
         self.judge.close()
+        self.bare.close()
 
     def _path(self, path: str) -> str:
         full = os.path.abspath(os.path.join(self.root, path or "untitled.py"))

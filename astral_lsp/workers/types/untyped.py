@@ -22,6 +22,7 @@ from astral_lsp.workers.types.passes import Updater
 from astral_lsp.workers.types.program import Program
 from astral_lsp.workers.types.text import Lines
 
+LEFT_ALONE = "your mypy does not check this function (no annotations; check_untyped_defs is off)"
 _ANNOTATED = ("typed_parameter", "typed_default_parameter")
 _WITHOUT_FUNCTIONS = ("expression_statement", "parameters", "return_statement", "argument_list", "comment")
 _DEFINES = re.compile(r"\bdef\b")
@@ -56,7 +57,7 @@ class AsWritten:
 
     @cached_property
     def _functions(self) -> list[tree_sitter.Node]:
-        return list(_untyped(self._strict.tree.root))
+        return list(untyped_functions(self._strict.tree.root))
 
     @cached_property
     def _methods(self) -> bool:
@@ -71,7 +72,7 @@ class AsWritten:
     def leaves_hole_alone(self) -> bool:
         """Whether the hole is in a function that the user's mypy does not check; after `baseline`."""
         base = self._strict
-        return self.skips and _is_untyped(_innermost(base.tree, base.hole))
+        return self.skips and leaves_alone(base.tree, base.hole)
 
     def baseline(self, seconds: float) -> Baseline | None:
         """What fills are held to here; None when mypy stops. Raises BranchFailed."""
@@ -115,12 +116,23 @@ class _Writer:
         return not self._program.state(self._path).options.check_untyped_defs, found
 
 
-def _untyped(node: tree_sitter.Node) -> Iterator[tree_sitter.Node]:
+def would_say(message: Message) -> str:
+    """A note on an error that the user's mypy keeps to itself."""
+    return f"with check_untyped_defs mypy would say: {message.text}"
+
+
+def leaves_alone(tree: SyntaxTree, hole: Span) -> bool:
+    """Whether ``hole`` is in the body of a function that mypy leaves alone without check_untyped_defs."""
+    return _is_untyped(_innermost(tree, hole))
+
+
+def untyped_functions(node: tree_sitter.Node) -> Iterator[tree_sitter.Node]:
+    """The functions without annotations in ``node``."""
     if _is_untyped(node):
         yield node
     for child in node.children:
         if child.type not in _WITHOUT_FUNCTIONS:
-            yield from _untyped(child)
+            yield from untyped_functions(child)
 
 
 def _is_untyped(node: tree_sitter.Node | None) -> bool:
