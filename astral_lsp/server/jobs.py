@@ -26,9 +26,11 @@ GRACE_SECONDS = 1.2
 """After the budget a job may take this long to hand over its best so far; Emacs gives up at 10 s."""
 LATE_SECONDS = 30.0
 """A job that overran is left to finish, for the list, for at most this long."""
-OVERRUN = "verifying takes longer than the budget; the fills will be listed when it is done"
+OVERRUN = "it takes longer than the budget; the fills will be listed when it is done"
 QUEUED = "an earlier fill was still running; ask again"
 LOADING_INTERVAL = 0.2
+STALL_SECONDS = 60.0
+"""A load that says nothing new for so long may stand still: the patient are told instead of kept waiting."""
 LOADING = ("loading",)
 """States of an engine that cannot draw yet."""
 
@@ -77,9 +79,14 @@ class Job:
         self.listeners: list[Listener] = []
         self.judged: FillReport | None = None
         """What there is so far."""
+        self.news = time.monotonic()
+        """When it last said something new."""
+        self._said: tuple[str, float | None] = ("", None)
         self.task: asyncio.Task[FillReport]
 
     def on_progress(self, text: str, fraction: float | None) -> None:
+        if (text, fraction) != self._said:
+            self._said, self.news = (text, fraction), time.monotonic()
         for listener in list(self.listeners):
             listener.on_progress(text, fraction)
 
@@ -136,8 +143,8 @@ class Jobs:
         """Fill ``hole`` of ``view`` and return the report; at most ``options.budget_s`` plus the grace.
 
         Cancelling this call stops the job unless others wait for it too. ``keep`` gets what is judged as it
-        comes, and the report even when nobody waits for it any more. While the model loads, ``patient`` lets
-        no time of the budget pass. Raises StillLoading or NothingYet.
+        comes, and the report even when nobody waits for it any more. While the model loads, and says how far
+        it is, ``patient`` lets no time of the budget pass. Raises StillLoading or NothingYet.
         """
         document = view.document
         key = JobKey(root, document.path, hash(document.text), hole.start, hole.end, options)
@@ -241,8 +248,9 @@ class Jobs:
 
 
 async def _ended(job: Job, seconds: float, *, patient: bool = False) -> bool:
-    """Whether ``job`` ends within ``seconds``; for the patient, without the time in which the model loads."""
-    left = seconds
+    """Whether ``job`` ends within ``seconds``; for the patient, without the time in which the model loads, as
+    long as it gets on."""
+    left, began = seconds, time.monotonic()
     while left > 0:
         step = min(left, LOADING_INTERVAL) if patient else left
         done, _ = await asyncio.wait({job.task}, timeout=step)
@@ -250,6 +258,8 @@ async def _ended(job: Job, seconds: float, *, patient: bool = False) -> bool:
             return True
         if not (patient and job.engine.status in LOADING and not job.stop.is_set()):
             left -= step
+        elif time.monotonic() - max(job.news, began) > STALL_SECONDS:
+            break
     return job.task.done()
 
 

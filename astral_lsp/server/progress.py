@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from astral_lsp.server.state import AstralServer
 
 log = logging.getLogger(__name__)
-CREATE_SECONDS = 5.0
 INTERVAL_SECONDS = 0.1
 """Reports closer together than this are dropped."""
 
@@ -32,6 +31,7 @@ class Bar:
         self.begun = False
         self.ended = False
         self.cancelled = False
+        self.creating: asyncio.Task[None] | None = None
         self._last = 0.0
 
     def begin(self, title: str) -> None:
@@ -58,6 +58,8 @@ class Bar:
         if self.ended:
             return
         self.ended = True
+        if self.creating is not None:
+            self.creating.cancel()
         if self.token is not None:
             self._bars.drop(self.token)
             if self.begun:
@@ -70,7 +72,6 @@ class ProgressBars:
     def __init__(self, server: AstralServer) -> None:
         self._server = server
         self._open: dict[types.ProgressToken, Bar] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
 
     def open(
         self, title: str, on_cancel: Callable[[], None], token: types.ProgressToken | None = None
@@ -84,20 +85,17 @@ class ProgressBars:
             return Bar(self, None, on_cancel)
         ours = f"astral-{uuid.uuid4()}"
         bar = self._open[ours] = Bar(self, ours, on_cancel)
-        task = asyncio.ensure_future(self._create(bar, ours, title))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        bar.creating = asyncio.ensure_future(self._create(bar, ours, title))
         return bar
 
     async def _create(self, bar: Bar, token: str, title: str) -> None:
-        """Only a created token may be used: the bar begins when the client has answered."""
-        request = self._server.window_work_done_progress_create_async(
-            types.WorkDoneProgressCreateParams(token)
-        )
+        """Only a created token may be used: the bar begins when the client has answered. Nothing else waits
+        for that, so a client may take its time, or never answer."""
+        params = types.WorkDoneProgressCreateParams(token)
         try:
-            await asyncio.wait_for(request, CREATE_SECONDS)
+            await self._server.window_work_done_progress_create_async(params)
             bar.begin(title)
-        except Exception as error:  # the editor refused or was silent: work goes on without a bar
+        except Exception as error:  # the editor refused: work goes on without a bar
             log.info("no progress bar: %s", error)
             self.drop(token)
 

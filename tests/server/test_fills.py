@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from pygls.exceptions import JsonRpcException
 
 from astral_lsp.config import Settings
+from astral_lsp.server import jobs
 from astral_lsp.server.jobs import GRACE_SECONDS
 from tests.server.harness import apply_edit, at, cursor, editor
 
@@ -114,6 +116,27 @@ async def test_who_can_cancel_waits_for_the_model_and_then_for_the_whole_budget(
         place = {"uri": uri, "position": _position(1, 12)}
         answer = await session.command("astral.fillHole", **place, apply=False, patient=True)
         assert len(answer["fills"]) == 4
+
+
+async def test_who_can_cancel_is_told_when_the_model_gets_no_further(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A load that stands still, as in a worker that gets no time, must not look like one that goes on."""
+    monkeypatch.setattr(jobs, "STALL_SECONDS", 0.6)
+    async with editor(tmp_path, script={"loading": 20.0}, settings={"fill": {"budgetS": 0.5}}) as session:
+        uri = session.open("area.py", TEXT)
+        await session.until(lambda: session.statuses)
+        where = {"uri": uri, "position": {"line": 1, "character": 12}, "apply": False, "patient": True}
+        began = time.monotonic()
+        with pytest.raises(JsonRpcException, match="still loading; the fills will be listed"):
+            await asyncio.wait_for(session.command("astral.fillHole", **where), 10)
+        assert 0.6 < time.monotonic() - began < 3.0
+    monkeypatch.setattr(jobs, "STALL_SECONDS", 0.5)
+    async with editor(tmp_path, script={"loading": 1.5}, settings={"fill": {"budgetS": 0.5}}) as session:
+        uri = session.open("area.py", TEXT)
+        await session.until(lambda: session.statuses)
+        answer = await session.command("astral.fillHole", **{**where, "uri": uri})
+        assert len(answer["fills"]) == 4, "it said how far it was all the time"
 
 
 async def test_many_holes_wait_for_the_model(tmp_path: Path) -> None:

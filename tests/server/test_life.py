@@ -586,9 +586,12 @@ class Raw:
                 length = int(header.split(b":")[1])
         return json.loads(stream.read(length))
 
+    def notify(self, method: str, params: Any) -> None:
+        self.send(json.dumps({"jsonrpc": "2.0", "method": method, "params": params}).encode())
+
     def initialize(self, pid: int | None = None) -> Any:
         answer = self.request(0, "initialize", {"processId": pid, "rootUri": None, "capabilities": {}})
-        self.send(b'{"jsonrpc": "2.0", "method": "initialized", "params": {}}')
+        self.notify("initialized", {})
         return answer
 
     def end(self) -> int:
