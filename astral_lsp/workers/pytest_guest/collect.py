@@ -45,6 +45,15 @@ def may_have_tests(files: list[str], path: str, text: str) -> bool:
     return re.search(r"\bdef test|\bclass Test|\bunittest\b|\bpytest\b", text) is not None
 
 
+def may_have_fixtures(path: str, text: str) -> bool:
+    """False only for a file in which pytest finds no fixture whatever a fill adds: it is no file of tests and
+    does not speak of pytest."""
+    name = os.path.basename(path)
+    if name == "conftest.py" or _LIKE_A_TEST.match(name):
+        return True
+    return re.search(r"\bpytest|\bfixture", text) is not None
+
+
 class Collected:
     """A pytest session after collection, and what the plugin below saw."""
 

@@ -11,6 +11,10 @@ from .collect import Collected
 from .reach import Reach
 from .supervise import Emit, Event
 
+CANNOT = "cannot"
+"""Outcome of a test that pytest cannot begin."""
+_NO_ASYNC = "async def functions are not natively supported"
+
 
 class Runner:
     """Runs tests of one filled buffer, one event a test, until one counts against the fill."""
@@ -31,6 +35,8 @@ class Runner:
         """How tests fail without any fill; whoever fails so with one is not held against it."""
         self.seconds: float | None = None
         """Wall clock for each single test."""
+        self.has_fixtures = True
+        """The file under test may define fixtures: that one is missing may be the fill's doing."""
 
     def run(self, name: str, body: Callable[[], Event]) -> bool:
         """Run one test; True when it is a reason to stop: it failed, reached the fill and no other hole."""
@@ -87,6 +93,8 @@ class Runner:
 
     def _judge(self, collected: Collected, name: str) -> Event:
         reports = [report for report in collected.reports if report.nodeid == name]
+        if why := self._cannot_run(collected.errors.get(name)):
+            return {"outcome": CANNOT, "why": why}
         for report in reports:
             if report.failed:
                 event = self.failure(
@@ -102,6 +110,14 @@ class Runner:
         if not any(report.when == "call" and report.passed for report in reports):
             return {"outcome": "skipped"}
         return {"outcome": "passed"}
+
+    def _cannot_run(self, error: BaseException | None) -> str:
+        """Why pytest cannot even begin this test, for want of a plugin mostly; '' when it can."""
+        if type(error).__name__ == "FixtureLookupError" and not self.has_fixtures:
+            return f"fixture {getattr(error, 'argname', '')!r} not found"
+        if error is not None and str(error).startswith(_NO_ASYNC):
+            return "no plugin for coroutines"
+        return ""
 
 
 def fails_as_before(event: Event, excused: dict[str, str]) -> bool:

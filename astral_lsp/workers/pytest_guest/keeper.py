@@ -11,21 +11,24 @@ import gc
 import os
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 from . import supervise, wire
 from .graft import Unfit
 from .reach import LATER_CALL, Reach
 from .sandbox import Place
-from .session import PREPARE_SECONDS, ColdRun
+from .session import PREPARE_SECONDS, TEST_SECONDS, ColdRun
 from .supervise import Emit, Outcome, fork_run
 from .text import Buffer, Span, around, baseline, is_value
 from .verdicts import Judge, Verdict, not_run, unavailable, verdict
-from .warm import Warm
+from .warm import MAX_BROKEN_TESTS, Warm
 
 WITHOUT_SECONDS = 10.0
 """Most that the tests of a hole that runs at import may take, once, without any fill."""
 RETRIES = 3
+GOING_ON = 0.25
+"""Share of a budget that may go into trying tests that were not tried yet."""
 OUT_OF_TIME = "no time was left for its tests"
 
 Request = dict[str, Any]
@@ -35,6 +38,20 @@ Answer = dict[str, Any]
 def buffer_of(request: Request) -> Buffer:
     """The buffer that a request is about."""
     return around(request["text"], Span(**request["hole"]), [Span(**span) for span in request["other_holes"]])
+
+
+@dataclass
+class Without:
+    """What tests do with the value of a hole that runs at import left open."""
+
+    buffer: Buffer | None
+    """The buffer that was asked about."""
+    own: dict[str, str] = field(default_factory=dict)
+    """How tests fail all the same."""
+    using: set[str] = field(default_factory=set)
+    """Tests that use the value."""
+    endless: set[str] = field(default_factory=set)
+    """Tests that have no end, or end their process, without using it."""
 
 
 class Keeper:
@@ -48,8 +65,7 @@ class Keeper:
         self._steady: set[str] = set()
         """Tests that failed a fill twice: they do not flip."""
         self._flaky: set[str] = set()
-        self._without: tuple[Buffer | None, dict[str, str]] = (None, {})
-        """How tests fail with the hole's value left open, and for which buffer that was asked."""
+        self._without = Without(None)
 
     def serve(self, fd: int) -> None:
         """Answer requests on ``fd`` until the server goes."""
@@ -86,6 +102,8 @@ class Keeper:
         buffer = buffer_of(request)
         timeout = request["timeout_ms"] / 1e3
         end = time.monotonic() + request["budget_ms"] / 1e3
+        if self._warm is not None and self._warm.selection.unknown:
+            self._warm.go_on((end - time.monotonic()) * GOING_ON)
         for fill in request["fills"]:
             start = time.monotonic()
             left = end - start
@@ -93,7 +111,7 @@ class Keeper:
                 answer: Answer = {"verdict": not_run(OUT_OF_TIME)}
             elif self._warm is not None:
                 answer = self._judge(
-                    buffer, fill, timeout, left, self._run_warm, self._warm.selection.as_json()
+                    buffer, fill, timeout, left, self._run_warm, self._warm.selection.as_json(timeout)
                 )
             else:
                 answer = self._judge(buffer, fill, timeout, left, self._run_cold, request.get("selection"))
@@ -114,42 +132,70 @@ class Keeper:
         if found is None:
             event = outcome.events[-1]
             return {"cold": event["why"], "elsewhere": event["elsewhere"]}
-        if selection is None and self._fails_anyway(buffer, outcome, found, left - outcome.seconds):
-            outcome = run(buffer, fill, timeout, left - outcome.seconds, selection, False)
-            found = self._verdict(buffer, fill, outcome, timeout, selection, left) or found
+        left -= outcome.seconds
+        if selection is None and self._learns(buffer, outcome, found, left):
+            began = time.monotonic()
+            self._try_without(buffer, left)
+            left -= time.monotonic() - began
+            known = self._without
+            if left > 0 and (known.own or (outcome.ended != "done" and (known.using or known.endless))):
+                self._place.write_module(buffer.filled(fill))
+                outcome = run(buffer, fill, timeout, left, selection, False)
+                found = self._verdict(buffer, fill, outcome, timeout, selection, left) or found
+                left -= outcome.seconds
         suspect = self._suspect(outcome, found)
         if suspect is not None and self._flips(
             suspect,
             lambda only, left: run(buffer, fill, timeout, left, only, True),
             selection,
-            left - outcome.seconds,
+            left,
         ):
-            outcome = run(buffer, fill, timeout, left - outcome.seconds, selection, False)
+            outcome = run(buffer, fill, timeout, left, selection, False)
             found = self._verdict(buffer, fill, outcome, timeout, selection, left) or found
         return {"verdict": found}
 
-    def _fails_anyway(self, buffer: Buffer, outcome: Outcome, found: Verdict, left: float) -> bool:
-        """Whether the test that refused a fill fails in the same way without any.
+    def _learns(self, buffer: Buffer, outcome: Outcome, found: Verdict, left: float) -> bool:
+        """Whether it is worth to see what the tests do without any fill.
 
-        For holes that run at import, where every test depends on the fill. Asked when a test fails, once for
-        a buffer: it takes a run of all tests.
+        For holes that run at import, where every test seems to depend on the fill: when one fails, or has no
+        end. Once for a buffer: it takes a run of all tests.
         """
-        if found["status"] != "failed" or not found.get("findings") or self._without[0] == buffer:
+        failed = found["status"] == "failed" and found.get("findings")
+        if not (failed or outcome.ended in ("timeout", "died")) or self._without.buffer == buffer:
             return False
         if not any(event["e"] == "ready" and event.get("always") for event in outcome.events):
             return False
-        self._without = (buffer, {})
-        if not is_value(buffer) or left <= 0:
-            return False
+        self._without = Without(buffer)
+        return is_value(buffer) and left > 0
+
+    def _try_without(self, buffer: Buffer, left: float) -> None:
+        """Run all tests with the hole's value left open; one that hangs costs only itself."""
         cold = ColdRun(self._place, self._reach, self._has_pytest, None, frozenset())
-        self._place.write_module(buffer.filled(f"{LATER_CALL}()"))
-        events = self._run(
-            lambda emit: cold.without(buffer, WITHOUT_SECONDS, emit), min(PREPARE_SECONDS, left), left
-        ).events
-        failing = [event for event in events if event["e"] == "test" and event["outcome"] == "failed"]
-        own = {event["id"]: event["why"] for event in failing if not event["reached"] and not event["others"]}
-        self._without = (buffer, own)
-        return bool(own)
+        known, done = self._without, set[str]()
+        end = time.monotonic() + min(PREPARE_SECONDS, left)
+        for _ in range(MAX_BROKEN_TESTS):
+            seconds = end - time.monotonic()
+            if seconds <= 0:
+                break
+            self._place.write_module(buffer.filled(f"{LATER_CALL}()"))
+            outcome = self._run(
+                lambda emit: cold.without(buffer, WITHOUT_SECONDS, done, emit), seconds, seconds
+            )
+            for event in outcome.events:
+                if event["e"] == "test":
+                    done.add(event["id"])
+                    if event["reached"]:
+                        known.using.add(event["id"])
+                    elif event["outcome"] == "failed" and not event["others"]:
+                        known.own[event["id"]] = event["why"]
+            started = [event["id"] for event in outcome.events if event["e"] == "start"]
+            if outcome.ended == "done" or not started or started[-1] in done:
+                break
+            done.add(started[-1])
+            if self._reach.target:
+                known.using.add(started[-1])
+            elif time.monotonic() < end:
+                known.endless.add(started[-1])
 
     def _flips(
         self,
@@ -210,6 +256,7 @@ class Keeper:
             selection,
             frozenset(self._flaky),
             self._excused(buffer),
+            *self._sorted(buffer, timeout),
         )
 
         def work(emit: Emit) -> None:
@@ -218,7 +265,14 @@ class Keeper:
         return self._run(work, min(PREPARE_SECONDS, left), left)
 
     def _excused(self, buffer: Buffer) -> dict[str, str]:
-        return self._without[1] if self._without[0] == buffer else {}
+        return self._without.own if self._without.buffer == buffer else {}
+
+    def _sorted(self, buffer: Buffer, timeout: float) -> tuple[frozenset[str], frozenset[str]]:
+        """Tests to run first, and tests not to run at all in ``timeout`` seconds."""
+        known = self._without
+        if known.buffer != buffer:
+            return frozenset(), frozenset()
+        return frozenset(known.using), frozenset(known.endless if timeout <= TEST_SECONDS else ())
 
     def _run(self, work: Callable[[Emit], None], seconds: float, at_most: float) -> Outcome:
         outcome = fork_run(work, seconds, self._place.init, at_most)
@@ -245,7 +299,8 @@ class Keeper:
         if outcome.ended == "timeout" and outcome.seconds >= left:
             return not_run(OUT_OF_TIME)
         beyond = selection["beyond"] if selection is not None else []
-        judge = Judge(buffer, fill, frozenset(self._flaky), beyond, self._excused(buffer))
+        due = selection["held"] if selection is not None else self._sorted(buffer, timeout)[0]
+        judge = Judge(buffer, fill, frozenset(self._flaky), beyond, self._excused(buffer), due)
         return judge.judge(outcome, timeout, self._reach.target)
 
 

@@ -115,16 +115,17 @@ def mark_statement(tree: ast.Module, region: tuple[Position, Position]) -> None:
 def mark_entry(function: Function) -> None:
     """Insert, in place, a call that notes that ``function`` was entered."""
     index = 1 if ast.get_docstring(function, clean=False) is not None else 0
-    function.body.insert(index, call_statement(ENTER_CALL, function.body[0].lineno))
+    first = function.body[0]  # its column too: the head may be on the same line
+    function.body.insert(index, call_statement(ENTER_CALL, first.lineno, first.col_offset))
 
 
-def call_statement(name: str, line: int) -> ast.stmt:
+def call_statement(name: str, line: int, column: int = 0) -> ast.stmt:
     """``name()`` standing on ``line``."""
     call = ast.Expr(ast.Call(ast.Name(name, ast.Load()), [], []))
     for node in ast.walk(call):
         if isinstance(node, (ast.expr, ast.stmt)):
             node.lineno = node.end_lineno = line
-            node.col_offset = node.end_col_offset = 0
+            node.col_offset = node.end_col_offset = column
     return call
 
 

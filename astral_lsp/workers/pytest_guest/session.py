@@ -15,6 +15,7 @@ from .collect import (
     Collected,
     collect,
     left_out,
+    may_have_fixtures,
     may_have_tests,
     python_files,
     read,
@@ -26,11 +27,13 @@ from .reach import LATER_CALL, Reach, mark_entry, mark_statement
 from .sandbox import Place, confine
 from .supervise import Emit, Event
 from .text import Buffer, compiled
+from .verdicts import some
 
 PREPARE_SECONDS = 10.0
 """Most that importing and collecting may take, apart from the fill's own time."""
 TEST_SECONDS = 2.0
-"""Most that one test may take when all are tried without a fill."""
+"""Most that one test may take where all are tried without a fill."""
+TOO_SLOW = f"no end within {TEST_SECONDS:.0f} s, or one of the whole process, without the fill"
 
 
 def environment(place: Place) -> None:
@@ -52,6 +55,11 @@ def words_around(found: scope.Scope, path: str) -> list[str]:
     return [*found.names, stem]
 
 
+def plan(ids: list[str]) -> Event:
+    """Says what is about to run."""
+    return {"e": "plan", "ids": ids}
+
+
 def left_out_note(number: int) -> Event:
     """Says that not every test was looked at."""
     files = "a test file that does" if number == 1 else f"{number} test files that do"
@@ -69,11 +77,15 @@ class ColdRun:
         selection: dict[str, Any] | None,
         flaky: frozenset[str],
         excused: dict[str, str] | None = None,
+        first: frozenset[str] = frozenset(),
+        never: frozenset[str] = frozenset(),
     ) -> None:
         """``selection``: what `warm.Selection.as_json` found out, None when nothing is known.
 
-        ``excused``: how tests fail without a fill.
+        ``excused``: how tests fail without a fill. ``first``: tests that are known to use the hole's value,
+        ``never``: tests that have no end and do not use it.
         """
+        self._first, self._never = first, never
         self._excused = excused or {}
         self._place, self._reach, self._has_pytest = place, reach, has_pytest
         self._selection, self._flaky = selection, flaky
@@ -95,6 +107,7 @@ class ColdRun:
         report_when_late(emit, self._place.paths, lines, around)
         documented = found.documented()
         runner = Runner(emit, self._reach, self._place.paths, lines)
+        runner.has_fixtures = may_have_fixtures(self._place.path, text)
         runner.flaky = self._flaky
         runner.held = frozenset(self._selection["held"]) if self._selection is not None else frozenset()
         self._reach.reset()
@@ -106,19 +119,25 @@ class ColdRun:
         for complaint in complaints:
             emit({"e": "note", "why": complaint})
         runner.excused = self._excused
+        if self._never:
+            emit({"e": "note", "why": f"{some(sorted(self._never))} not run: {TOO_SLOW}"})
         mark_statement(tree, buffer.fill_region(fill))
         collected, loaded = self._prepare(tree, found, text, emit, lines)
         runner.always = self._reach.target
         emit({"e": "ready", "seconds": seconds, "always": runner.always})
         flags = collected.doctest_flags if collected is not None else 0
-        if loaded is not None and any(runner.run_case(case, loaded, flags) for case in self._chosen(cases)):
+        items = order(collected.items, words_around(found, self._place.path)) if collected is not None else []
+        items = self._selected(items)
+        chosen = self._chosen(cases)
+        emit(plan([*(case.id for case in chosen), *(item.nodeid for item in items)]))
+        if loaded is not None and any(runner.run_case(case, loaded, flags) for case in chosen):
             return
         if collected is not None:
-            items = order(collected.items, words_around(found, self._place.path))
-            run_items(runner, collected, self._selected(items))
+            run_items(runner, collected, items)
 
-    def without(self, buffer: Buffer, seconds: float, emit: Emit) -> None:
-        """Run all tests with the hole's value left open; nothing when the import itself needs it."""
+    def without(self, buffer: Buffer, seconds: float, done: set[str], emit: Emit) -> None:
+        """Run all tests but those ``done`` with the hole's value left open; nothing when the import itself
+        needs it."""
         confine(self._place, seconds + PREPARE_SECONDS)
         text = compiled(buffer.filled(f"{LATER_CALL}()"))
         tree = ast.parse(text)
@@ -132,7 +151,8 @@ class ColdRun:
         collected, _ = self._prepare(tree, found, text, emit, lines)
         if collected is not None and not self._reach.target:
             emit({"e": "ready", "seconds": seconds})
-            run_items(runner, collected, order(collected.items, words_around(found, self._place.path)))
+            items = order(collected.items, words_around(found, self._place.path))
+            run_items(runner, collected, [item for item in items if item.nodeid not in done])
 
     def _chosen(self, cases: list[doctests.Case]) -> list[doctests.Case]:
         if self._selection is None:
@@ -140,14 +160,18 @@ class ColdRun:
         return [case for case in cases if case.id in self._selection["run"]]
 
     def _selected(self, items: list[Any]) -> list[Any]:
-        """Those of ``items`` that the selection names; all when it names none of them.
+        """Those of ``items`` that the selection names, in its order; without one all that have an end.
 
         A fill that is imported may change the parameters of a test, and so its name in brackets.
         """
         if self._selection is None:
-            return items
-        names = {name.split("[")[0] for name in self._selection["run"]}
-        return [item for item in items if item.nodeid.split("[")[0] in names]
+            items = [item for item in items if item.nodeid not in self._never]
+            return sorted(items, key=lambda item: item.nodeid not in self._first)
+        ranks: dict[str, int] = {}
+        for name in self._selection["run"]:
+            ranks.setdefault(name.split("[")[0], len(ranks))
+        found = [item for item in items if item.nodeid.split("[")[0] in ranks]
+        return sorted(found, key=lambda item: ranks[item.nodeid.split("[")[0]])
 
     def _prepare(
         self,
@@ -232,15 +256,16 @@ class ColdRun:
 
 def order(items: list[Any], words: list[str]) -> list[Any]:
     """Items of files that mention the innermost of ``words`` first; otherwise pytest's order."""
-    mentions: dict[str, int] = {}
+    counts: dict[str, int] = {}
     for item in items:
         path = str(item.path)
-        if path not in mentions:
-            mentions[path] = _mentions(path, words)
-    return sorted(items, key=lambda item: -mentions[str(item.path)])
+        if path not in counts:
+            counts[path] = mentions(path, words)
+    return sorted(items, key=lambda item: -counts[str(item.path)])
 
 
-def _mentions(path: str, words: list[str]) -> int:
+def mentions(path: str, words: list[str]) -> int:
+    """How many of ``words`` the file holds."""
     text = read(path)
     return sum(re.search(rf"\b{re.escape(word)}\b", text) is not None for word in words)
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
-from .execute import fails_as_before
+from .execute import CANNOT, fails_as_before
 from .supervise import Event, Outcome
 from .text import Buffer, line_span
 
@@ -56,6 +56,11 @@ def short(test: str) -> str:
     )
 
 
+def some(tests: Sequence[str]) -> str:
+    """'test_a', 'test_a and 2 more'."""
+    return short(tests[0]) + (f" and {len(tests) - 1} more" if len(tests) > 1 else "")
+
+
 class Judge:
     """Turns what one run reported about one fill into a verdict."""
 
@@ -66,10 +71,13 @@ class Judge:
         flaky: frozenset[str] = frozenset(),
         beyond: Sequence[int] = (),
         excused: dict[str, str] | None = None,
+        due: Collection[str] = (),
     ) -> None:
         """``flaky``: tests that are known to flip, never held against a fill. ``beyond``: other holes that
-        keep tests from this one. ``excused``: how tests fail without the fill."""
+        keep tests from this one. ``excused``: how tests fail without the fill. ``due``: tests that are known
+        to depend on the fill."""
         self._buffer, self._fill, self._flaky, self._beyond = buffer, fill, flaky, beyond
+        self._due = frozenset(due)
         self._excused = excused or {}
 
     def judge(self, outcome: Outcome, timeout: float, reached: bool) -> Verdict:
@@ -106,19 +114,46 @@ class Judge:
                 return unavailable(f"the tests could not be run: {said}")
             why = f"broke the test run: {said}"  # such as sys.modules emptied under pytest's feet
         if not reached and not any(event["ours"] for event in late):
-            return not_run(f"{short(during)}: {why}, before the fill was reached")
+            return self._unreached(outcome, during, why)
         found = finding(during, why, self._fill, self._buffer, inside, None)
         return verdict("failed", f"{short(during)}: {why}", findings=[found])
 
-    def _finished(self, outcome: Outcome, tests: list[Event]) -> Verdict:
+    def _unreached(self, outcome: Outcome, during: str, why: str) -> Verdict:
+        """The run ended in a test that had not come to the fill. What passed before counts, as long as no
+        test that is known to depend on the fill is left."""
+        tests = [event for event in outcome.events if event["e"] == "test"]
+        ended = {event["id"] for event in tests}
+        planned = [name for event in outcome.events if event["e"] == "plan" for name in event["ids"]]
+        left = [name for name in planned if name not in ended]
+        due = [name for name in left if name in self._due and name not in self._flaky]
+        always = any(event["e"] == "ready" and event.get("always") for event in outcome.events)
+        sound = [event for event in tests if self._passed(event)]
+        if always:  # every test reaches such a fill: it runs at import
+            sound = [event for event in sound if event["id"] in self._due]
+        said = f"{short(during)}: {why}, before the fill was reached"
+        if sound and not due:
+            others = [name for name in left if name != during]
+            said += f"; no time for {some(others)}" if others else ""
+            return self._finished(outcome, tests, said)
+        said += f"; {count(len(sound), 'test')} passed before" if sound else ""
+        others = [name for name in due if name != during]
+        said += f"; no time for {some(others)}" if others else ""
+        return not_run(said)
+
+    def _passed(self, event: Event) -> bool:
+        """Whether a test ran the fill and speaks for it."""
+        alone = not event["others"] and event["id"] not in self._flaky
+        return bool(event["reached"] and event["outcome"] == "passed" and alone)
+
+    def _finished(self, outcome: Outcome, tests: list[Event], note: str = "") -> Verdict:
         broken = [event for event in outcome.events if event["e"] == "broken"]
         for event in broken:
             if event["reached"]:
                 return self._failed({**event, "why": event["why"]})
-        passed = [event for event in tests if event["reached"] and event["outcome"] == "passed"]
-        sound = [event for event in passed if not event["others"] and event["id"] not in self._flaky]
+        sound = [event for event in tests if self._passed(event)]
         said = [event for event in outcome.events if event["e"] == "note"]
-        notes = self._notes(tests, broken) + [event["why"] for event in said]
+        notes = [note] if note else []
+        notes += self._notes(tests, broken) + [event["why"] for event in said]
         if sound:
             examples = sum(event.get("examples", 0) for event in sound)
             items = sum("examples" not in event for event in sound)
@@ -135,8 +170,10 @@ class Judge:
             return not_run("; ".join([f"{count(len(skipped), 'test')} skipped or expected to fail", *notes]))
         if any(event.get("no_pytest") for event in said):
             return unavailable(f"{said[-1]['why']}: install it there with `-m pip install pytest`")
-        untried = any(event.get("taken") or event.get("left_out") for event in said)
-        return not_run("; ".join(["no test reaches this hole", *notes]), applies=untried)
+        untried = any(event.get("taken") or event.get("left_out") or event.get("missed") for event in said)
+        untried = untried or any(event["outcome"] == CANNOT and event["reached"] for event in tests)
+        none = "no test that ran reaches this hole" if untried else "no test reaches this hole"
+        return not_run("; ".join([none, *notes]), applies=untried)
 
     def _where(self, hole: int) -> str:
         line = self._buffer.other_lines.get(hole)
@@ -161,6 +198,9 @@ class Judge:
         if before:
             more = f" and {len(before) - 1} more" if len(before) > 1 else ""
             notes.append(f"{short(before[0]['id'])}{more} fails in the same way without the fill")
+        cannot = [event for event in tests if event["outcome"] == CANNOT]
+        if cannot:
+            notes.append(f"{count(len(cannot), 'test')} cannot run: {cannot[0]['why']}")
         if flaky:
             notes.append(f"{short(flaky[0]['id'])} is flaky")
         if beyond:

@@ -17,18 +17,30 @@ from types import CodeType, ModuleType
 from typing import Any
 
 from . import collect, doctests, locate, module, scope, text
-from .execute import Runner
+from .execute import CANNOT, Runner
 from .graft import Elsewhere, Graft, Unfit
 from .reach import Reach, mark_entry
 from .sandbox import Place, confine
-from .session import environment, left_out_note, order, report_when_late, words_around
+from .session import (
+    TEST_SECONDS,
+    TOO_SLOW,
+    environment,
+    left_out_note,
+    mentions,
+    order,
+    plan,
+    report_when_late,
+    words_around,
+)
 from .supervise import Emit, Event, fork_run
+from .verdicts import count, some
 
 BASELINE_SECONDS = 10.0
 REPEAT_BELOW_SECONDS = 0.3
 """The baseline of the tests that matter is repeated, to see which flip, when one pass takes less."""
 REPEATS = 2
 MAX_BROKEN_TESTS = 5
+_ENDLESS = "endless"
 
 
 @dataclass
@@ -40,16 +52,33 @@ class Selection:
     calling: list[str] = field(default_factory=list)
     """They call the function around it without reaching it, and pass: they must still pass."""
     unknown: list[str] = field(default_factory=list)
-    """There was no time to try them; their files name what is around the hole."""
+    """There was no time to try them yet."""
+    endless: list[str] = field(default_factory=list)
+    """They took longer than `TEST_SECONDS`, or ended their process, and had not reached the hole by then."""
+    cannot: list[str] = field(default_factory=list)
+    """pytest cannot begin them; why, for each."""
+    missed: bool = False
+    """Some of those that are endless or cannot begin are in files that speak of what is around the hole."""
     flaky: set[str] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
     beyond: set[int] = field(default_factory=set)
     """Other holes that stop tests of this function before they come to this one."""
 
-    @property
-    def all(self) -> list[str]:
-        """Ids in the order in which they run."""
-        return [*self.reaching, *self.unknown, *self.calling]
+    def run(self, seconds: float) -> list[str]:
+        """Ids in the order in which they run when a fill is given ``seconds``: what may not reach the hole at
+        all comes last."""
+        slow = self.endless if seconds > TEST_SECONDS else []
+        return [*self.reaching, *self.calling, *self.unknown, *slow]
+
+    def notes_on(self, seconds: float) -> list[Event]:
+        """What to say beside the verdict of a fill that is given ``seconds``."""
+        left_out = []
+        if self.endless and seconds <= TEST_SECONDS:
+            left_out.append(f"{some(self.endless)} not run: {TOO_SLOW}")
+        if self.cannot:
+            left_out.append(f"{count(len(self.cannot), 'test')} cannot run: {self.cannot[0]}")
+        notes: list[Event] = [{"e": "note", "why": why} for why in self.notes]
+        return notes + [{"e": "note", "why": why, "missed": self.missed} for why in left_out]
 
     @property
     def held(self) -> list[str]:
@@ -57,10 +86,10 @@ class Selection:
         say)."""
         return [*self.reaching, *self.calling]
 
-    def as_json(self) -> dict[str, Any]:
-        """For another keeper."""
+    def as_json(self, seconds: float = 0.0) -> dict[str, Any]:
+        """For a run, or another keeper."""
         return {
-            "run": self.all,
+            "run": self.run(seconds),
             "held": self.held,
             "flaky": sorted(self.flaky),
             "beyond": sorted(self.beyond),
@@ -96,11 +125,12 @@ class Warm:
             raise Unfit("the buffer does not parse around the hole")
         tree = ast.parse(text.compiled(source))
         self._buffer = buffer
+        self._has_fixtures = collect.may_have_fixtures(self._place.path, source)
         self.graft = Graft(buffer, source, tree, self._place.path)
         line = buffer.first_line
         found = scope.around(tree, line, line)
         documented = found.documented()
-        words = words_around(found, self._place.path)
+        words = self._words = words_around(found, self._place.path)
         mark_entry(self.graft.anchor.function)
         code = self._import(tree, source, words)
         if self._reach.target or self._reach.entered:
@@ -193,27 +223,50 @@ class Warm:
     # --- which tests matter ---------------------------------------------------------------------------------
 
     def _choose(self, end: float) -> None:
-        ids = [*self._cases, *self._items]
+        seen = self._sort([*self._cases, *self._items], end)
+        self._find_flaky(seen, end)
+
+    def go_on(self, seconds: float) -> None:
+        """Try tests that there was no time for so far."""
+        unknown, self.selection.unknown = self.selection.unknown, []
+        self._sort(unknown, time.monotonic() + seconds)
+
+    def _sort(self, ids: list[str], end: float) -> dict[str, Event]:
+        """Try ``ids`` without a fill and note what each is good for; returns what was seen."""
+        chosen = self.selection
         seen = self._baseline(ids, end)
         for name in ids:
             event = seen.get(name)
             if event is None:
                 if name in self._items:
-                    self.selection.unknown.append(name)
+                    chosen.unknown.append(name)
             elif event["outcome"] == "xfailed":
                 continue
+            elif event["outcome"] == CANNOT:
+                chosen.cannot.append(event["why"])
+                self._miss(name)
             elif event["reached"]:
-                self.selection.reaching.append(name)
+                chosen.reaching.append(name)
             elif event["others"] and event["entered"]:
-                self.selection.beyond.update(event["others"])
+                chosen.beyond.update(event["others"])
+            elif event["outcome"] == _ENDLESS:
+                if name in self._items:
+                    chosen.endless.append(name)
+                    self._miss(name)
             elif event["entered"] and event["outcome"] == "passed":
-                self.selection.calling.append(name)
+                chosen.calling.append(name)
             elif event["outcome"] == "failed" and event["entered"]:
-                self.selection.notes.append(f"{name} fails without the fill")
-        self._find_flaky(seen, end)
+                chosen.notes.append(f"{name} fails without the fill")
+        return seen
+
+    def _miss(self, name: str) -> None:
+        """Note that a test is left out which may well be about the hole."""
+        if not self.selection.missed:
+            self.selection.missed = mentions(str(self._items[name].path), self._words) > 0
 
     def _find_flaky(self, seen: dict[str, Event], end: float) -> None:
         ids = [*self.selection.reaching, *self.selection.calling]
+        ids = [name for name in ids if seen[name]["outcome"] != _ENDLESS]
         if sum(seen[name]["ms"] for name in ids) / 1e3 > REPEAT_BELOW_SECONDS:
             return
         for _ in range(REPEATS):
@@ -223,7 +276,7 @@ class Warm:
                     self.selection.flaky.add(name)
 
     def _baseline(self, ids: list[str], end: float) -> dict[str, Event]:
-        """Run ``ids`` with the hole in place; a test that hangs or kills its process is left out."""
+        """Run ``ids`` with the hole in place; a test that hangs or kills its process costs only itself."""
         seen: dict[str, Event] = {}
         left = list(ids)
         for _ in range(MAX_BROKEN_TESTS):
@@ -245,15 +298,27 @@ class Warm:
             started = [event["id"] for event in outcome.events if event["e"] == "start"]
             if outcome.ended == "done" or not started:
                 break
-            left = left[left.index(started[-1]) + 1 :]
+            last = started[-1]
+            left = left[left.index(last) + 1 :]
+            if last not in seen and time.monotonic() < end:
+                seen[last] = self._ended(last)
         return seen
+
+    def _ended(self, name: str) -> Event:
+        """What is known of a test that was running when its process ended."""
+        reach = self._reach
+        return {
+            "id": name, "outcome": _ENDLESS, "reached": reach.target, "entered": reach.entered,
+            "others": reach.others, "ms": 0.0,
+        }  # fmt: skip
 
     def _run_baseline(self, ids: list[str], emit: Emit) -> None:
         confine(self._place, BASELINE_SECONDS)
         random.seed()
         runner = Runner(emit, self._reach, self._place.paths, (0, -1))
         runner.stop_at_failure = False
-        runner.seconds = 2.0
+        runner.seconds = TEST_SECONDS
+        runner.has_fixtures = self._has_fixtures
         before = set(sys.modules)
         self._run(ids, runner, frozenset())
         emit({"e": "modules", "names": _libraries(set(sys.modules) - before, self._place.root)})
@@ -277,12 +342,16 @@ class Warm:
             random.seed()
         for event in self.broken:
             emit(event)
-        for why in (*self._complaints, *self.selection.notes):
+        for why in self._complaints:
             emit({"e": "note", "why": why})
+        for event in self.selection.notes_on(seconds):
+            emit(event)
         if self.left_out:
             emit(left_out_note(self.left_out))
         runner = Runner(emit, self._reach, self._place.paths, lines)
         runner.flaky = frozenset(self.selection.flaky)
+        runner.has_fixtures = self._has_fixtures
+        emit(plan(ids))
         self._run(ids, runner, frozenset(self.selection.held))
 
     def _run(self, ids: list[str], runner: Runner, held: frozenset[str]) -> None:
