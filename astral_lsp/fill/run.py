@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
@@ -196,6 +196,7 @@ class _Run:
             await self._timed("confirm", self._confirm())
         finally:
             warming.cancel()
+            warming.add_done_callback(_forget)
         if not self.judged and not self.messages:
             self.messages.append(self._why_nothing())
 
@@ -504,7 +505,7 @@ _LEFT_ALONE: set[asyncio.Future[Proposed]] = set()
 """Calls that were late: the event loop itself holds them by a weak reference only."""
 
 
-def _forget(task: asyncio.Future[Proposed]) -> None:
+def _forget(task: asyncio.Future[Any]) -> None:
     _LEFT_ALONE.discard(task)
     if not task.cancelled():
         task.exception()  # nobody else will look at it

@@ -38,6 +38,7 @@ START_SECONDS = 20.0
 """A worker says `Ready` before any heavy loading; the margin is for a cold disk."""
 GRACE_SECONDS = 2.0
 """The usual ``grace`` of a worker."""
+KILL = signal.SIGKILL if os.name == "posix" else signal.SIGTERM
 CRASH_WINDOW_SECONDS = 60.0
 CRASHES_ALLOWED = 3
 
@@ -158,7 +159,7 @@ class WorkerProcess:
         with contextlib.suppress(OSError, RuntimeError):
             if process.stdin is not None:
                 process.stdin.close()
-        for action in (None, signal.SIGTERM, signal.SIGKILL if os.name == "posix" else signal.SIGTERM):
+        for action in (None, signal.SIGTERM, KILL):
             if action is not None:
                 self._signal(process, action)
             with contextlib.suppress(asyncio.TimeoutError):
@@ -171,7 +172,7 @@ class WorkerProcess:
         process, self._process = self._process, None  # the next call must not write to a dying child
         if process is not None and process.returncode is None:
             self._deaths.append(time.monotonic())
-            self._signal(process, signal.SIGKILL if os.name == "posix" else signal.SIGTERM)
+            self._signal(process, KILL)
         self._fail_pending("was killed")
 
     # --- inside -------------------------------------------------------------------------------------------
@@ -204,9 +205,11 @@ class WorkerProcess:
         self._keep(self._read_stderr(process))
         try:
             await self._await_ready(process)
-        except asyncio.CancelledError:  # half started, it would never be read from
+        except BaseException:
+            # half started, it would never be read from: no call may be sent to it. It has nothing to lose yet,
+            # and one that stands still hears nothing milder
             self._process = None
-            self._signal(process, signal.SIGTERM)
+            self._signal(process, KILL)
             raise
         self._keep(self._read_messages(process))
 
@@ -225,7 +228,6 @@ class WorkerProcess:
             return
         if isinstance(message, Ready):
             why = f"speaks protocol {message.version}, not {PROTOCOL_VERSION}"
-        self._signal(process, signal.SIGTERM)
         self._deaths.append(time.monotonic())
         await asyncio.sleep(0.05)  # lets its last words arrive
         tail = f": {self._stderr[-1]}" if self._stderr else ""
@@ -258,7 +260,7 @@ class WorkerProcess:
                 self._dispatch(message)
         except (FrameError, ConnectionError) as error:
             log.error("the %s worker broke the protocol: %s", self.name, error)
-            self._signal(process, signal.SIGTERM)
+            self._signal(process, KILL)
         code = await process.wait()
         if self._process is process:
             if not self._stopping:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from astral_lsp.holes.model import Span
+from astral_lsp.workers import process
 from astral_lsp.workers.process import WorkerFailure, WorkerProcess
 from astral_lsp.workers.protocol import CheckTypes, Event, Judged
 
@@ -111,6 +112,46 @@ async def test_a_hung_worker_is_killed_at_the_timeout() -> None:
     assert not caught.value.died, "a fresh one would hang too"
     assert (await echo.call(ask("again"))).verdicts[0].detail == "again"
     await echo.close()
+
+
+SILENT = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
+
+
+async def test_one_that_never_gets_ready_is_ended_and_nobody_waits_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As on a machine with no time for it. The next call must not be sent to what was given up."""
+    monkeypatch.setattr(process, "START_SECONDS", 0.5)
+    worker = WorkerProcess([sys.executable, "-c", SILENT], name="silent")
+    for _ in range(2):
+        with pytest.raises(WorkerFailure, match="the silent worker said nothing for"):
+            await asyncio.wait_for(worker.call(ask("x"), timeout=60), 5)
+        assert worker.pid is None
+    assert worker.generation == 2
+
+
+@pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
+async def test_one_that_stands_still_while_it_starts_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "START_SECONDS", 0.5)
+    worker = WorkerProcess([sys.executable, ECHO], name="echo", codec="json")
+    call = asyncio.ensure_future(worker.call(ask("x"), timeout=60))
+    while worker.pid is None:
+        await asyncio.sleep(0)
+    pid = worker.pid
+    os.kill(pid, signal.SIGSTOP)
+    with pytest.raises(WorkerFailure, match="said nothing for"):
+        await asyncio.wait_for(call, 5)
+    for _ in range(100):
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            break
+        await asyncio.sleep(0.02)
+    else:
+        pytest.fail("it stands there still")
+    monkeypatch.setattr(process, "START_SECONDS", 20.0)
+    assert (await worker.call(ask("again"))).verdicts[0].detail == "again"
+    await worker.close()
 
 
 async def test_a_crash_loop_is_left_alone(echo: WorkerProcess) -> None:
