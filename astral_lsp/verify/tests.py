@@ -119,8 +119,10 @@ class TestsOracle:
                 return [unavailable(failure.message) for _ in fills]
 
     async def close(self) -> None:
-        """End the worker."""
-        async with self._busy:
+        """End the worker; whoever waits for it gets a verdict that says so."""
+        if self._worker is not None:
+            await self._worker.close()
+        async with self._busy:  # somebody may have had it started again
             await self._stop()
 
     async def _run(self, params: RunTests, unsaved: Sequence[Unsaved]) -> list[Verdict]:

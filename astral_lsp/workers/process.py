@@ -206,8 +206,8 @@ class WorkerProcess:
         try:
             await self._await_ready(process)
         except BaseException:
-            # half started, it would never be read from: no call may be sent to it. It has nothing to lose yet,
-            # and one that stands still hears nothing milder
+            # half started, it would never be read from: no call may be sent to it. It has nothing to lose yet
+            # (and one that stands still hears nothing milder)
             self._process = None
             self._signal(process, KILL)
             raise

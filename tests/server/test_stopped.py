@@ -169,6 +169,25 @@ async def test_restarting_ends_workers_that_stand_still(
         await session.until(lambda: not set(stopped) & set(descendants(os.getpid())), 10)
 
 
+async def test_trust_that_is_withdrawn_ends_oracles_that_stand_still(
+    tmp_path: Path, address: tuple[str, int], stopped: list[int]
+) -> None:
+    async with _session(tmp_path, address) as (session, where):
+        _stop(stopped, "types", "tests")
+        running = asyncio.ensure_future(_asked(session, where))
+        await asyncio.sleep(0.3)
+        session.client.protocol.notify("astral/trust", {"trusted": False})
+        await session.until(lambda: not set(stopped) & set(descendants(os.getpid())), 6.0 + SLACK)
+        await running
+        for _ in range(10):  # what was found before the change may still be known for a moment
+            answer, _ = await _asked(session, where)
+            detail = answer["fills"][0]["verdicts"]["tests"]["detail"]
+            if detail == "untrusted workspace: no test runs":
+                break
+            await asyncio.sleep(0.1)
+        assert detail == "untrusted workspace: no test runs"
+
+
 async def test_leaving_ends_workers_that_stand_still(
     tmp_path: Path, address: tuple[str, int], stopped: list[int]
 ) -> None:
