@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import supervise, wire
+from . import codes, supervise, wire
 from .graft import Unfit
 from .reach import LATER_CALL, Reach
 from .sandbox import Place
@@ -95,6 +95,7 @@ class Keeper:
             "watched": warm.watched(),
             "tests": warm.tests,
             "left_out": warm.left_out,
+            "loaded": codes.loaded(self._place.root, self._place.paths),
         }
 
     def _judge_all(self, request: Request) -> Iterator[Answer]:
@@ -152,7 +153,8 @@ class Keeper:
         ):
             outcome = run(buffer, fill, timeout, left, selection, False)
             found = self._verdict(buffer, fill, outcome, timeout, selection, left) or found
-        return {"verdict": found}
+        loaded = [event["files"] for event in outcome.events if event["e"] == "loaded"]
+        return {"verdict": found, **({"loaded": loaded[-1]} if loaded else {})}
 
     def _learns(self, buffer: Buffer, outcome: Outcome, found: Verdict, left: float) -> bool:
         """Whether it is worth to see what the tests do without any fill.

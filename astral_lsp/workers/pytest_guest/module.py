@@ -12,10 +12,10 @@ from collections.abc import Callable
 from types import CodeType, ModuleType
 from typing import Any, cast
 
+from . import codes
+
 Compile = Callable[[str, bool], CodeType]
 """(path, whether pytest would rewrite its asserts) -> code."""
-
-_get_code = importlib.machinery.SourceFileLoader.get_code
 
 
 def import_from(paths: set[str], make: Compile) -> None:
@@ -29,7 +29,7 @@ def import_from(paths: set[str], make: Compile) -> None:
         path = self.get_filename(fullname)
         if path in paths or os.path.realpath(path) in paths:
             return make(path, isinstance(self, _Rewritten))
-        return _get_code(self, fullname)
+        return codes.code_of(self, fullname)
 
     importlib.machinery.SourceFileLoader.get_code = get_code  # type: ignore[method-assign]
     importlib.invalidate_caches()

@@ -17,7 +17,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from . import collect, graft, kernel, sandbox, text, wire
+from . import codes, collect, graft, kernel, sandbox, text, wire
 from . import keeper as keeper_module
 from .session import PREPARE_SECONDS
 from .verdicts import not_run
@@ -56,6 +56,8 @@ class Keeper:
     copy: str | None
     layers: dict[str, str]
     missing: list[str]
+    generation: int
+    """Of `codes` when it was started."""
 
     def end(self) -> None:
         """Kill it and everything in its sandbox."""
@@ -264,6 +266,7 @@ class Server:
             later = self._ask_each((root, path, "cold"), ask, [fills[index] for index in cold], end)
             for index, answer in zip(cold, later, strict=True):
                 answers[index] = answer
+                self._compile(root, answer.get("loaded", {}))
         return [answer["verdict"] for answer in answers]
 
     def _warm_session(
@@ -299,7 +302,13 @@ class Server:
         else:
             session.selection = answer["prepared"]
             session.watch(answer["watched"])
+            self._compile(key[0], answer["loaded"])
         return session
+
+    @staticmethod
+    def _compile(root: str, loaded: dict[str, bool]) -> None:
+        """Have the files that were imported compiled for the keepers to come. Runs nothing of them."""
+        codes.HELD.want({file: rewritten for file, rewritten in loaded.items() if _is_below(file, root)})
 
     def _prepared(self, key: Key, request: Request, end: float) -> dict[str, Any]:
         left = min(end - time.monotonic(), PREPARE_SECONDS)
@@ -386,6 +395,10 @@ class Server:
     # --- keepers --------------------------------------------------------------------------------------------
 
     def _keeper(self, key: Key) -> Keeper:
+        codes.HELD.take()
+        old = self._keepers.get(key)
+        if old is not None and key[2] == "cold" and old.generation != codes.HELD.generation:
+            self._end_keeper(key)  # a new one imports the tests faster
         if key in self._keepers:
             self._keepers[key] = self._keepers.pop(key)  # most recently used last
             return self._keepers[key]
@@ -406,6 +419,7 @@ class Server:
             import _pytest.main
             import _pytest.python  # noqa: F401
 
+            codes.use_for_rewriting()
             if not self._has_plugins and collect.may_have_tests(collect.python_files(root), path, ""):
                 collect.import_plugins()
                 self._has_plugins = True
@@ -430,7 +444,8 @@ class Server:
                 other.connection.close()
             _become_keeper(theirs.fileno(), place, self._has_pytest)
         theirs.close()
-        keeper = Keeper(child, wire.Reader(ours.fileno()), ours, copy, place.layers, [])
+        generation = codes.HELD.generation
+        keeper = Keeper(child, wire.Reader(ours.fileno()), ours, copy, place.layers, [], generation)
         try:
             hello = keeper.reader.read(START_SECONDS)
         except wire.Closed:

@@ -10,7 +10,7 @@ import sys
 from types import CodeType, FrameType, ModuleType
 from typing import Any
 
-from . import doctests, locate, module, scope
+from . import codes, doctests, locate, module, scope
 from .collect import (
     Collected,
     collect,
@@ -123,6 +123,8 @@ class ColdRun:
             emit({"e": "note", "why": f"{some(sorted(self._never))} not run: {TOO_SLOW}"})
         mark_statement(tree, buffer.fill_region(fill))
         collected, loaded = self._prepare(tree, found, text, emit, lines)
+        if self._selection is None:
+            emit({"e": "loaded", "files": codes.loaded(self._place.root, self._place.paths)})
         runner.always = self._reach.target
         emit({"e": "ready", "seconds": seconds, "always": runner.always})
         flags = collected.doctest_flags if collected is not None else 0
