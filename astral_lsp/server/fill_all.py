@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lsprotocol import types
@@ -86,15 +86,20 @@ async def fill_many(
     run.show(f"Filling {_count(len(wanted))}", token)
     filled: list[_Filled] = []
     left: list[_Left] = []
+    stops = ls.jobs.stops
+
+    def stopped() -> bool:
+        return run.cancelled or ls.jobs.stops != stops
+
     try:
         for number, one in enumerate(wanted):
-            if run.cancelled:
+            if stopped():
                 left.append(_Left(one, "cancelled"))
                 continue
             run.say(f"hole {number + 1} of {len(wanted)}, {_place(one)}", number / len(wanted))
             try:
                 hole = moved(one.hole, bases[one.document.uri])
-                filled.append(_Filled(one, await _fill_one(run, program, hole)))
+                filled.append(_Filled(one, await _fill_one(run, program, hole, stopped)))
             except RequestError as error:
                 left.append(_Left(one, error.message))
     finally:
@@ -103,11 +108,13 @@ async def fill_many(
     return await _apply(ls, filled, left, changed=changed)
 
 
-async def _fill_one(run: Run, program: _Program, hole: Hole) -> Fill:
+async def _fill_one(run: Run, program: _Program, hole: Hole, stopped: Callable[[], bool]) -> Fill:
     present = program.now(hole)
     if present is None:
         raise RequestError("it is no longer a hole after the earlier fills")
     report = await run.fill(program.view(), present)
+    if stopped():  # nobody waits for the best so far
+        raise RequestError("cancelled")
     fill = best(KnownFills(present.span, present.text, "", 0, report))
     program.insert(hole, present, fill.text)
     return fill

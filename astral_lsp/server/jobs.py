@@ -110,6 +110,8 @@ class Jobs:
         self._jobs: dict[JobKey, Job] = {}
         self._turns: dict[int, asyncio.Lock] = {}
         self._loose: set[asyncio.Task[None]] = set()
+        self.stops = 0
+        """How often everything was stopped: who fills one hole after the other ends then."""
 
     @property
     def running(self) -> int:
@@ -241,6 +243,7 @@ class Jobs:
 
     def stop_all(self) -> int:
         """Ask every job to stop; returns how many there were."""
+        self.stops += 1
         jobs = list(self._jobs.values())
         for job in jobs:
             self._loosely(job)

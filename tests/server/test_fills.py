@@ -183,6 +183,19 @@ async def test_filling_a_file_verifies_each_fill_with_the_earlier_ones_in_place(
         assert apply_edit(TWO, applied.edit) == filled
 
 
+async def test_cancelling_everything_ends_a_run_over_many_holes(tmp_path: Path) -> None:
+    async with editor(tmp_path, script={"delay": 0.8}) as session:
+        uri = session.open("two.py", TWO)
+        running = asyncio.ensure_future(session.command("astral.fillFile", uri=uri))
+        await session.until(lambda: len(session.log("fill")) == 2)
+        await session.command("astral.cancel")
+        answer = await asyncio.wait_for(running, 5)
+        assert len(session.log("fill")) == 2, "it went on with the third"
+        assert [left["why"] for left in answer["left"]] == ["cancelled", "cancelled"]
+        (change,) = session.applied[0].edit.document_changes
+        assert answer["filled"] == len(change.edits) == 1
+
+
 async def test_our_own_edit_is_no_change_of_the_buffer(tmp_path: Path) -> None:
     async with editor(tmp_path) as session:
         session.edits_follow = True

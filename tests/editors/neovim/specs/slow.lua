@@ -53,9 +53,11 @@ test(
     local before = #T.engine_log('fill')
     local token
     vim.api.nvim_create_autocmd('LspProgress', {
-      once = true,
       callback = function(event)
-        token = event.data.params.token
+        if event.data.params.value.kind == 'begin' then -- not the end of the bar before
+          token = event.data.params.token
+          return true
+        end
       end,
     })
     local holder = start()
