@@ -21,7 +21,9 @@ import argparse
 import ast
 import asyncio
 import json
+import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -175,6 +177,37 @@ def cold_added(trial: Trial, path: str, runs: Runs, text: str, alone: str = "") 
     return added(mine, theirs, hole, fill)
 
 
+_IN = re.compile(r"(?P<text>.*) \(in (?P<path>.+):(?P<line>\d+)\)", re.DOTALL)
+"""How a finding of ours names an error in another file."""
+
+
+def foretold(trial: Trial, root: Path, runs: Runs) -> list[Message]:
+    """The errors in other files that our verdict says the mutant causes, as far as a cold mypy has them at
+    that very place and text, and not while the hole is open."""
+    said = set()
+    for finding in trial.ours.findings:
+        match = _IN.fullmatch(finding.message)
+        if match is not None:
+            said.add((match["path"], int(match["line"]), match["text"]))
+    before = {(m.path, m.line, m.text) for m in runs.open}
+    found = []
+    for message in runs.filled:
+        name = os.path.relpath(message.path, root)  # the tree of a verdict may have been in another folder
+        mine = name != trial.file and (message.path, message.line, message.text) not in before
+        if mine and any(
+            path.endswith(os.sep + name) and (line, text) == (message.line, message.text)
+            for path, line, text in said
+        ):
+            found.append(message)
+    return found
+
+
+def _is_elsewhere(trial: Trial) -> bool:
+    """Whether we refuse for nothing but errors in other files."""
+    found = trial.ours.findings
+    return bool(found) and all(_IN.fullmatch(f.message) for f in found)
+
+
 async def judge_all(
     root: Path, chosen: dict[str, list[Mutant]], python: str, confirm: bool, journal: Journal
 ) -> list[Trial]:
@@ -247,6 +280,7 @@ def judge_cold(root: Path, trials: list[Trial], python: str, journal: Journal, a
         journal.write("cold", some)
         print(f"\r{number + 1}/{rounds} cold runs", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
+    _judge_elsewhere(root, trials, python, journal, targets, base)
     apart: dict[str, list[Trial]] = {}
     for trial in trials:
         if again and not trial.alone and _disagree(trial):
@@ -255,12 +289,36 @@ def judge_cold(root: Path, trials: list[Trial], python: str, journal: Journal, a
     while apart and not journal.time_is_up():
         some = [queue.pop() for queue in apart.values()]
         apart = {package: queue for package, queue in apart.items() if queue}
-        _cold_round(root, targets, base, some, python, apart=True)
+        packages = {name for package in apart_of(some) for name in (package, *_TOGETHER, *_TOGETHER.values())}
+        _cold_round(root, sorted(packages & set(targets)), base, some, python, apart=True)
         for trial in some:
             trial.alone = True
         journal.write("cold", some)
         print(f"\r{sum(map(len, apart.values()))} to run apart ", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
+
+
+def apart_of(some: list[Trial]) -> set[str]:
+    """The packages that ``some`` are in."""
+    return {trial.file.split("/")[0] for trial in some}
+
+
+def _judge_elsewhere(
+    root: Path, trials: list[Trial], python: str, journal: Journal, targets: list[str], base: list[Message]
+) -> None:
+    """Look for the errors in other files that we refuse mutants for, one mutant a file in each run."""
+    queues: dict[str, list[Trial]] = {}
+    for trial in trials:
+        if trial.cold is not None and not trial.alone and _disagree(trial) and _is_elsewhere(trial):
+            queues.setdefault(trial.file, []).append(trial)
+    while queues and not journal.time_is_up():
+        some = [queue.pop() for queue in queues.values()]
+        queues = {name: queue for name, queue in queues.items() if queue}
+        _cold_round(root, targets, base, some, python)
+        journal.write("cold", some)
+        print(
+            f"\r{sum(map(len, queues.values()))} with errors elsewhere ", end="", file=sys.stderr, flush=True
+        )
 
 
 def _cold_round(
@@ -293,6 +351,7 @@ def _cold_round(
         path = str(root / trial.file)
         folder = str(root / trial.file.split("/")[0]) if apart else str(root) if len(some) == 1 else ""
         trial.cold = cold_added(trial, path, runs, saved[trial.file], alone=folder and folder + "/")
+        trial.cold += [] if folder else foretold(trial, root, runs)
         mine = [m for m in runs.filled if m.path == path]
         trial.against_saved = any((m.path, m.code, m.text) not in known for m in mine)
 
