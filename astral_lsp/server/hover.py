@@ -95,22 +95,26 @@ def _literally(markup: re.Match[str]) -> str:
 
 
 def ranked(names: Sequence[Name]) -> list[Name]:
-    """Names that fit σ first, then the nearest."""
-    return sorted(names, key=lambda name: (not name.fits, _NEAREST[name.reach], name.name))
+    """Names that fit σ first, then the nearest; what people seldom write out comes last of its kind."""
+    return sorted(names, key=lambda name: (not name.fits, *_distance(name)))
+
+
+def _distance(name: Name) -> tuple[bool, int, bool, str]:
+    last = name.name.rsplit(".", 1)[-1]
+    special = last.startswith("__") and last.endswith("__")
+    return special, _NEAREST[name.reach], last.startswith("_"), name.name
 
 
 def _table(names: Sequence[Name]) -> str:
     shown = ranked(names)[:NAMES_SHOWN]
-    rows = [
-        f"| {'●' if n.fits else '·'} | `{_cell(n.name)}` | `{_cell(n.type)}` | {n.reach} |" for n in shown
-    ]
+    rows = [f"| {'●' if n.fits else '·'} | {_cell(n.name)} | {_cell(n.type)} | {n.reach} |" for n in shown]
     more = len(names) - len(shown)
     tail = f"\n\n{more} more names in scope" if more > 0 else ""
     return "| fits | name | type | |\n|---|---|---|---|\n" + "\n".join(rows) + tail
 
 
 def _cell(text: str) -> str:
-    return titles.shorten(text, 70).replace("|", "\\|")
+    return "`" + titles.shorten(text, 70).replace("|", "\\|") + "`" if text else ""
 
 
 def _fills(known: KnownFills, *, fresh: bool) -> str:

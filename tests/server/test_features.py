@@ -12,7 +12,9 @@ from pygls.exceptions import JsonRpcException
 from astral_lsp.fill.document import Document
 from astral_lsp.server.documents import View
 from astral_lsp.server.gap import gap_at
+from astral_lsp.server.hover import ranked
 from astral_lsp.server.locate import plain
+from astral_lsp.workers.protocol import Name
 from tests.server.harness import Editor, at, capabilities, cursor, editor
 
 TEXT, WHERE = cursor(
@@ -110,6 +112,27 @@ async def test_hover_shows_the_first_paragraph_of_a_long_docstring_and_no_markup
         value = (await session.client.text_document_hover_async(params)).contents.value
         assert "> in *bytes*\n> Format `value` as 10\\*\\*3. …" in value
         assert "number" not in value
+
+
+def test_names_are_ranked_by_fitness_then_nearness_and_what_is_seldom_written_out_comes_last() -> None:
+    names = [
+        Name("self.__iter__", "() -> Iterator[str]", "self", False),
+        Name("_D", "type", "global", False),
+        Name("self._cache", "dict[str, str]", "self", False),
+        Name("self.name", "str", "self", False),
+        Name("total", "int", "global", True),
+        Name("print", "", "builtin", False),
+        Name("key", "str", "argument", False),
+    ]
+    assert [name.name for name in ranked(names)] == [
+        "total",
+        "key",
+        "self.name",
+        "self._cache",
+        "_D",
+        "print",
+        "self.__iter__",
+    ]
 
 
 async def test_hover_shows_the_definitions_of_the_types_in_the_expected_type(tmp_path: Path) -> None:
