@@ -96,7 +96,7 @@ async def fill_many(
             if stopped():
                 left.append(_Left(one, "cancelled"))
                 continue
-            run.say(f"hole {number + 1} of {len(wanted)}, {_place(one)}", number / len(wanted))
+            run.step(number, len(wanted), _place(one))
             try:
                 hole = moved(one.hole, bases[one.document.uri])
                 filled.append(_Filled(one, await _fill_one(run, program, hole, stopped)))

@@ -115,14 +115,24 @@ class Run:
         self._background = background
         self._bar: Bar | None = None
         self._job: Job | None = None
+        self._step = ("", 0.0, 1.0)
+        """Of several fills: which one, how much is done before it, and its share of all."""
         self.cancelled = False
 
     def show(self, title: str, token: types.ProgressToken | None = None) -> None:
         """Put a bar up."""
         self._bar = self._server.bars.open(title, self._cancel, token)
 
+    def step(self, number: int, total: int, where: str) -> None:
+        """Go on to fill ``number`` (from 0) of ``total``."""
+        self._step = (f"{number + 1} of {total}, {where}", number / total, 1 / total)
+        self.say("", 0.0)
+
     def say(self, text: str, fraction: float | None = None) -> None:
         """Tell the bar how far it is."""
+        name, done, share = self._step
+        if name:
+            text, fraction = f"{name}: {text}" if text else name, done + share * (fraction or 0.0)
         if self._bar is not None:
             self._bar.report(text, fraction)
 

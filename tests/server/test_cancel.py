@@ -85,6 +85,20 @@ async def test_the_progress_bar_shows_and_its_cancel_button_works(tmp_path: Path
         assert titles[0] == "Fill hole: `first_1` · types ✓ · tests ✓ 3", "the best so far is in the list"
 
 
+async def test_a_bar_over_many_holes_says_which_one_and_how_far_it_is(tmp_path: Path) -> None:
+    async with editor(tmp_path, script={"delay": 0.6}) as session:
+        uri = session.open("two.py", TEXT + "x: int = ...\n")
+        await session.until(lambda: session.statuses)
+        await session.command("astral.fillFile", uri=uri)
+        (values,) = session.client.progress_reports.values()
+        await session.until(lambda: isinstance(values[-1], types.WorkDoneProgressEnd))
+        said = [(v.message, v.percentage) for v in values if isinstance(v, types.WorkDoneProgressReport)]
+        assert values[0].title == "Filling 2 holes"
+        assert ("2 of 2, line 3", 50) in said or ("2 of 2, line 3: 0 judged", 50) in said
+        assert all(str(message).startswith(("1 of 2, line 2", "2 of 2, line 3")) for message, _ in said)
+        assert [percentage for _, percentage in said] == sorted(percentage for _, percentage in said)
+
+
 async def test_a_client_token_is_used(tmp_path: Path) -> None:
     async with editor(tmp_path, script={"delay": 0.4}) as session:
         uri = session.open("area.py", TEXT)
