@@ -23,6 +23,7 @@ NAMES_SHOWN = 12
 HINT_LINES = 4
 _MARKUP = re.compile(r"`{3,}|\*\*|__|<|^[#>]")
 """What of a line would not be seen, or change what follows; more backslashes would only be in the way."""
+_ESCAPED = re.compile(r"\\([`*_<#>])")
 _NEAREST = {"local": 0, "argument": 1, "self": 2, "global": 3, "import": 4, "builtin": 5}
 
 
@@ -126,5 +127,16 @@ def _fills(known: KnownFills, *, fresh: bool) -> str:
 
 
 def _plain(markdown: str) -> str:
-    lines = [line for line in markdown.splitlines() if not line.startswith(("```", "|---"))]
-    return "\n".join(lines).replace("**", "").replace("`", "").replace("*", "")
+    """The same for an editor that shows text as it is: our markup goes, code and hints stay to the letter."""
+    shown: list[str] = []
+    in_code = False
+    for line in markdown.splitlines():
+        if line.startswith("```"):
+            in_code = not in_code
+        elif in_code:
+            shown.append(line)
+        elif line.startswith("> "):
+            shown.append(_ESCAPED.sub(r"\1", line[2:]))
+        elif not line.startswith("|---"):
+            shown.append(line.replace("**", "").replace("`", "").replace("\\|", "|").strip("*"))
+    return "\n".join(shown)

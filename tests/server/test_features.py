@@ -114,6 +114,26 @@ async def test_hover_shows_the_first_paragraph_of_a_long_docstring_and_no_markup
         assert "number" not in value
 
 
+async def test_hover_as_plain_text_loses_no_character_of_code_and_hint(tmp_path: Path) -> None:
+    text, where = cursor(
+        "class Shape:\n    def scale(self, *by: int, **more: int) -> None: pass\n\n\n"
+        "def area(width: int) -> Shape:\n    return .$0..  # fill: width ** 2 * `x` <b> __all__\n"
+    )
+    plain = {"textDocument": {"hover": {"contentFormat": ["plaintext"]}}}
+    async with editor(tmp_path, extra=plain, script={"expected": "Shape"}) as session:
+        uri = session.open("area.py", text)
+        await session.until(lambda: session.log("analyse"))
+        await session.until(lambda: session.client.diagnostics.get(uri))
+        params = types.HoverParams(types.TextDocumentIdentifier(uri), where.start)
+        hover = await session.client.text_document_hover_async(params)
+        assert hover.contents.kind == types.MarkupKind.PlainText
+        shown = hover.contents.value.splitlines()
+        assert shown[:2] == ["Hole (return): expected", "Shape"]
+        assert "fill: width ** 2 * `x` <b> __all__" in shown
+        assert "    def scale(self, *by: int, **more: int) -> None: ..." in shown
+        assert "| ● | items | list[int] | argument |" in shown
+
+
 def test_names_are_ranked_by_fitness_then_nearness_and_what_is_seldom_written_out_comes_last() -> None:
     names = [
         Name("self.__iter__", "() -> Iterator[str]", "self", False),

@@ -110,6 +110,17 @@ Buffers of one class share a project, and so a server."
       (specs-wait 10 (lambda () (string-search "return width * height" (buffer-string))))
       (should (< (- (float-time) began) jrpc-default-request-timeout)))))
 
+(ert-deftest documentation-at-point-has-the-context-of-the-hole-read-ahead ()
+  (specs-with specs-area specs-plain
+    (let (shown)
+      (eglot-hover-eldoc-function (lambda (&rest information) (setq shown information)))
+      (specs-wait 10 (lambda () shown))
+      (should (string-search "fill: width * height" (substring-no-properties (car shown)))))
+    (specs-wait 10 (lambda ()
+                     (with-temp-buffer
+                       (insert-file-contents (expand-file-name "engine.log" specs-home))
+                       (re-search-forward "\"event\": \"read_ahead\"" nil t))))))
+
 (ert-deftest known-fills-are-listed-with-verdicts-and-applied-without-computing ()
   (specs-with specs-area specs-plain
     (specs-choosing "Fill hole"

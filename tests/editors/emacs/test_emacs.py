@@ -69,7 +69,7 @@ def _environment(home: Path, output: Path, *, delay: float) -> dict[str, str]:
         "ASTRAL_TEST_HOME": str(home),
         "ASTRAL_TEST_OUTPUT": str(output),
         "ASTRAL_TEST_SERVER": "\t".join([sys.executable, str(REPOSITORY / "tests/server/scripted.py")]),
-        "ASTRAL_TEST_SCRIPT": json.dumps({"delay": delay}),
+        "ASTRAL_TEST_SCRIPT": json.dumps({"delay": delay, "log": str(home / "engine.log")}),
     }
 
 
