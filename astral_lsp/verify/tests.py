@@ -6,7 +6,6 @@ Every trouble is a verdict, never an exception (but cancellation): a fill's fate
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,7 +25,6 @@ OPEN_SECONDS = 30.0
 MARGIN_SECONDS = 15.0
 """Beyond the budget of a run: setting up a sandbox and the guest's own watch on its children."""
 
-NO_FORK = "the tests worker needs Linux or macOS"
 UNTRUSTED = "untrusted workspace: no test runs"
 
 
@@ -69,8 +67,6 @@ class TestsOracle:
         self._root, self._policy, self._trusted = str(root), sandbox, trusted
         if not trusted:
             return not_run(UNTRUSTED)
-        if not hasattr(os, "fork"):
-            return unavailable(NO_FORK)
         async with self._busy:
             if python != self._python:
                 await self._stop()
@@ -100,8 +96,6 @@ class TestsOracle:
         """
         if not self._trusted:
             return [not_run(UNTRUSTED) for _ in fills]
-        if not hasattr(os, "fork"):
-            return [unavailable(NO_FORK) for _ in fills]
         if not self._root:
             return [unavailable("no workspace is open for its tests") for _ in fills]
         start = time.monotonic()

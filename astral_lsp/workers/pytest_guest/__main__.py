@@ -12,17 +12,23 @@ _SECRET = re.compile(
     re.IGNORECASE,
 )
 _MARK = "ASTRAL_GUEST_CLEAN"
+PLAIN = "ASTRAL_GUEST_PLAIN"
+"""Set to 1, it has the guest do without forks where it could fork."""
 
 
-def _without_secrets() -> None:
-    """Start again without variables that look like secrets: a fork's /proc/self/environ shows the first
-    ones."""
-    if os.environ.get(_MARK) == "1":
-        del os.environ[_MARK]
-        return
+def without_secrets() -> dict[str, str]:
+    """The environment for a process of the guest: no variables that look like secrets."""
     clean = {name: value for name, value in os.environ.items() if not _SECRET.search(name)}
     clean[_MARK] = "1"
     clean["PYTHONDONTWRITEBYTECODE"] = "1"
+    return clean
+
+
+def _start_without_secrets() -> None:
+    """Start again without them: a fork's /proc/self/environ shows the first ones."""
+    if os.environ.pop(_MARK, "") == "1":
+        return
+    clean = without_secrets()
     os.execve(sys.executable, [sys.executable, os.path.abspath(__file__)], clean)
 
 
@@ -42,16 +48,31 @@ def _load() -> None:
 
 def main() -> None:
     """Take the protocol's descriptors away from print() and input(), then serve."""
+    once = sys.argv[1:] == ["--once"]
     if os.name == "posix":
-        _without_secrets()
+        _start_without_secrets()
+    else:
+        _speak_bytes()
     _load()
-    server = importlib.import_module("_astral_guest.server")
     input_fd, output_fd = os.dup(0), os.dup(1)
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
     os.dup2(null, 1)
     os.close(null)
-    server.Server(input_fd, output_fd).serve()
+    if once:
+        importlib.import_module("_astral_guest.once").main(input_fd, output_fd)
+    elif hasattr(os, "fork") and os.environ.get(PLAIN) != "1":
+        importlib.import_module("_astral_guest.server").Server(input_fd, output_fd).serve()
+    else:
+        importlib.import_module("_astral_guest.plain").PlainServer(input_fd, output_fd).serve()
+
+
+def _speak_bytes() -> None:
+    if sys.platform == "win32":
+        import msvcrt
+
+        for descriptor in (0, 1):
+            msvcrt.setmode(descriptor, os.O_BINARY)
 
 
 if __name__ == "__main__":

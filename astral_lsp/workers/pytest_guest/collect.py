@@ -38,6 +38,16 @@ def python_files(root: str) -> list[str]:
     return found
 
 
+def seen(root: str) -> dict[str, tuple[int, int]]:
+    """How the Python files of the workspace look from outside: what a copy of it is compared with."""
+    found = {}
+    for file in python_files(root):
+        with contextlib.suppress(OSError):
+            state = os.stat(file)
+            found[file] = (state.st_mtime_ns, state.st_size)
+    return found
+
+
 def may_have_tests(files: list[str], path: str, text: str) -> bool:
     """False only when pytest would certainly collect nothing: a lone file without tests."""
     if any(os.path.realpath(file) != os.path.realpath(path) for file in files):

@@ -18,7 +18,7 @@ from . import codes, supervise, wire
 from .graft import Unfit
 from .reach import LATER_CALL, Reach
 from .sandbox import Place
-from .session import PREPARE_SECONDS, TEST_SECONDS, ColdRun
+from .session import PREPARE_SECONDS, TEST_SECONDS, Job, do
 from .supervise import Emit, Outcome, fork_run
 from .text import Buffer, Span, around, baseline, is_value
 from .verdicts import Judge, Verdict, not_run, unavailable, verdict
@@ -57,9 +57,9 @@ class Without:
 class Keeper:
     """Answers the server's requests about one module under test."""
 
-    def __init__(self, place: Place, has_pytest: bool) -> None:
+    def __init__(self, place: Place, has_pytest: bool, reach: Reach | None = None) -> None:
         self._place = place
-        self._reach = Reach()
+        self._reach = reach or Reach()
         self._has_pytest = has_pytest
         self._warm: Warm | None = None
         self._steady: set[str] = set()
@@ -76,7 +76,7 @@ class Keeper:
         while True:
             request = reader.read()
             assert request is not None
-            answers = self._prepare if request["do"] == "prepare" else self._judge_all
+            answers = self._prepare if request["do"] == "prepare" else self.judge_all
             for answer in answers(request):
                 wire.send(fd, answer)
 
@@ -98,7 +98,7 @@ class Keeper:
             "loaded": codes.loaded(self._place.root, self._place.paths),
         }
 
-    def _judge_all(self, request: Request) -> Iterator[Answer]:
+    def judge_all(self, request: Request) -> Iterator[Answer]:
         """One answer for each fill: a verdict, or ``cold`` when it must be imported from nothing."""
         buffer = buffer_of(request)
         timeout = request["timeout_ms"] / 1e3
@@ -172,7 +172,6 @@ class Keeper:
 
     def _try_without(self, buffer: Buffer, left: float) -> None:
         """Run all tests with the hole's value left open; one that hangs costs only itself."""
-        cold = ColdRun(self._place, self._reach, self._has_pytest, None, frozenset())
         known, done = self._without, set[str]()
         end = time.monotonic() + min(PREPARE_SECONDS, left)
         for _ in range(MAX_BROKEN_TESTS):
@@ -180,9 +179,8 @@ class Keeper:
             if seconds <= 0:
                 break
             self._place.write_module(buffer.filled(f"{LATER_CALL}()"))
-            outcome = self._run(
-                lambda emit: cold.without(buffer, WITHOUT_SECONDS, done, emit), seconds, seconds
-            )
+            job: Job = {"do": "without", "seconds": WITHOUT_SECONDS, "done": sorted(done)}
+            outcome = self._run_job(buffer, job, seconds, seconds)
             for event in outcome.events:
                 if event["e"] == "test":
                     done.add(event["id"])
@@ -251,20 +249,20 @@ class Keeper:
         selection: dict[str, Any] | None,
         again: bool,
     ) -> Outcome:
-        cold = ColdRun(
-            self._place,
-            self._reach,
-            self._has_pytest,
-            selection,
-            frozenset(self._flaky),
-            self._excused(buffer),
-            *self._sorted(buffer, timeout),
+        first, never = self._sorted(buffer, timeout)
+        job: Job = {
+            "do": "judge", "fill": fill, "seconds": timeout, "selection": selection,
+            "flaky": sorted(self._flaky), "excused": self._excused(buffer), "first": sorted(first),
+            "never": sorted(never),
+        }  # fmt: skip
+        return self._run_job(buffer, job, min(PREPARE_SECONDS, left), left)
+
+    def _run_job(self, buffer: Buffer, job: Job, seconds: float, at_most: float) -> Outcome:
+        """Run ``job`` with nothing imported before."""
+        whole = {**job, "before": buffer.before, "after": buffer.after, "other_lines": buffer.other_lines}
+        return self._run(
+            lambda emit: do(whole, self._place, self._reach, self._has_pytest, emit), seconds, at_most
         )
-
-        def work(emit: Emit) -> None:
-            cold.judge(buffer, fill, timeout, PREPARE_SECONDS, emit)
-
-        return self._run(work, min(PREPARE_SECONDS, left), left)
 
     def _excused(self, buffer: Buffer) -> dict[str, str]:
         return self._without.own if self._without.buffer == buffer else {}

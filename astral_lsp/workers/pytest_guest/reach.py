@@ -11,7 +11,8 @@ from typing import Any
 from .text import HOLE_CALL, Position
 
 TARGET = 0
-_ENTERED = 1023
+SIZE = 1024
+_ENTERED = SIZE - 1
 ENTER_CALL = "__astral_enter__"
 MARK_CALL = "__astral_mark__"
 LATER_CALL = "__astral_unfilled__"
@@ -26,8 +27,14 @@ class ReachedHole(NotImplementedError):
 class Reach:
     """A page shared with all forks: one byte a hole, so that a hole reached in a child process counts too."""
 
-    def __init__(self) -> None:
-        self._page = mmap.mmap(-1, 1024)
+    def __init__(self, path: str = "") -> None:
+        """``path``: a file of `SIZE` bytes that holds the page, to share it with processes that are no
+        forks."""
+        if path:
+            with open(path, "r+b") as file:
+                self._page = mmap.mmap(file.fileno(), SIZE)
+        else:
+            self._page = mmap.mmap(-1, SIZE)
 
     def install(self) -> None:
         """Make the calls known to every module."""
@@ -54,7 +61,7 @@ class Reach:
 
     def reset(self) -> None:
         """Forget everything."""
-        self._page[:] = bytes(1024)
+        self._page[:] = bytes(SIZE)
 
     @property
     def target(self) -> bool:

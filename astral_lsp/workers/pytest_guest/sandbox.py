@@ -9,11 +9,9 @@ in each run just before foreign code: limits, no capabilities, seccomp.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import platform
 import re
-import resource
 import shutil
 import socket
 import stat
@@ -24,6 +22,12 @@ from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 
 from . import kernel
+
+try:
+    import fcntl
+    import resource
+except ImportError:  # Windows: no overlay and no limits there
+    fcntl = resource = None  # type: ignore[assignment]
 
 LAYERS = ("user", "mount", "network", "pid", "ipc", "seccomp")
 """What a whole sandbox has besides limits; Landlock stands in where there is no mount namespace."""
@@ -217,12 +221,16 @@ class Place:
 
     def use_copy(self, folder: str) -> None:
         """Stand on a copy of the workspace in ``folder`` (made by the server) instead of an overlay."""
+        self.stand_on(folder)
+        self._write_others(self.root)
+        self._stamps = _stamps(self.root, self.path)
+
+    def stand_on(self, folder: str) -> None:
+        """As `use_copy`, where that has been done already by another process."""
         self.overlaid = False
         self.root = os.path.join(folder, "tree")
         self.path = os.path.join(self.root, os.path.relpath(self.original_path, self.original_root))
         self.temporary = os.path.join(folder, "tmp")
-        self._write_others(self.root)
-        self._stamps = _stamps(self.root, self.path)
 
     @property
     def paths(self) -> set[str]:
@@ -451,6 +459,8 @@ def _limit(kind: int, value: int) -> None:
 
 def confine(place: Place, seconds: float) -> None:
     """Take away from this process what a run may not have. Called in the run, before foreign code."""
+    if resource is None:
+        return
     _limit(resource.RLIMIT_CPU, int(seconds) + 2)
     _limit(resource.RLIMIT_FSIZE, FILE_BYTES)
     _limit(resource.RLIMIT_CORE, 0)

@@ -58,6 +58,8 @@ class Keeper:
     missing: list[str]
     generation: int
     """Of `codes` when it was started."""
+    files: dict[str, tuple[int, int]]
+    """How the files looked that its copy was made of."""
 
     def end(self) -> None:
         """Kill it and everything in its sandbox."""
@@ -167,8 +169,7 @@ class Server:
             self._end_keepers()
         self._root, self._policy = root, policy
         if self._layers is None:
-            with _in_folder(root):
-                self._layers = self._probed = sandbox.probe()
+            self._layers = self._probed = self._probe(root)
         version = ""
         if self._has_pytest:
             import pytest
@@ -187,6 +188,10 @@ class Server:
             "missing": {name: why for name, why in layers.items() if why},
             "isolation": self._isolation(),
         }
+
+    def _probe(self, root: str) -> dict[str, str]:
+        with in_folder(root):
+            return sandbox.probe()
 
     def _isolation(self) -> str:
         assert self._layers is not None
@@ -238,9 +243,12 @@ class Server:
         verdicts = self._judge_all(root, path, request, start + request["budget_ms"] / 1e3)
         for verdict in verdicts:
             if verdict["status"] in ("passed", "failed") and (missing or self._policy == "off"):
-                lacking = "off" if self._policy == "off" else "no " + ", no ".join(missing)
+                lacking = "off" if self._policy == "off" else self._lacking(missing)
                 verdict["detail"] += f"; sandbox: {lacking}"
         return self._judged(verdicts, start)
+
+    def _lacking(self, missing: list[str]) -> str:
+        return "no " + ", no ".join(missing)
 
     @staticmethod
     def _judged(verdicts: list[dict[str, Any]], start: float) -> dict[str, Any]:
@@ -397,8 +405,10 @@ class Server:
     def _keeper(self, key: Key) -> Keeper:
         codes.HELD.take()
         old = self._keepers.get(key)
-        if old is not None and key[2] == "cold" and old.generation != codes.HELD.generation:
-            self._end_keeper(key)  # a new one imports the tests faster
+        if old is not None and key[2] == "cold":
+            stale = old.copy is not None and old.files != collect.seen(key[0])
+            if stale or old.generation != codes.HELD.generation:  # a new one imports the tests faster
+                self._end_keeper(key)
         if key in self._keepers:
             self._keepers[key] = self._keepers.pop(key)  # most recently used last
             return self._keepers[key]
@@ -430,8 +440,9 @@ class Server:
             other: said for other, said in self._unsaved.items() if _is_below(other, root) and other != path
         }
         place = sandbox.Place(root, path, dict(self._layers), use=self._policy != "off", others=others)
-        copy = None
+        copy, files = None, {}
         if not place.overlaid:
+            files = collect.seen(root)
             copy = sandbox.copy_tree(root)
             place.use_copy(copy)
         ours, theirs = socket.socketpair()
@@ -445,7 +456,7 @@ class Server:
             _become_keeper(theirs.fileno(), place, self._has_pytest)
         theirs.close()
         generation = codes.HELD.generation
-        keeper = Keeper(child, wire.Reader(ours.fileno()), ours, copy, place.layers, [], generation)
+        keeper = Keeper(child, wire.Reader(ours.fileno()), ours, copy, place.layers, [], generation, files)
         try:
             hello = keeper.reader.read(START_SECONDS)
         except wire.Closed:
@@ -496,7 +507,8 @@ def _is_below(path: str, root: str) -> bool:
 
 
 @contextlib.contextmanager
-def _in_folder(folder: str) -> Any:
+def in_folder(folder: str) -> Any:
+    """Work in ``folder`` for a while."""
     before = os.getcwd()
     os.chdir(folder)
     try:

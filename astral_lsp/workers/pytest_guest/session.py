@@ -256,6 +256,24 @@ class ColdRun:
         return {**event, "others": self._reach.others, "reached": ours and self._reach.target}
 
 
+Job = dict[str, Any]
+"""What a run without anything imported is asked to do, in JSON."""
+
+
+def do(job: Job, place: Place, reach: Reach, has_pytest: bool, emit: Emit) -> None:
+    """Do ``job``: judge a fill, or run all tests without one. In the run's own process."""
+    cold = ColdRun(
+        place, reach, has_pytest, job.get("selection"), frozenset(job.get("flaky", ())), job.get("excused"),
+        frozenset(job.get("first", ())), frozenset(job.get("never", ())),
+    )  # fmt: skip
+    lines = {int(number): line for number, line in job["other_lines"].items()}
+    buffer = Buffer(job["before"], job["after"], lines)
+    if job["do"] == "judge":
+        cold.judge(buffer, job["fill"], job["seconds"], PREPARE_SECONDS, emit)
+    else:
+        cold.without(buffer, job["seconds"], set(job["done"]), emit)
+
+
 def order(items: list[Any], words: list[str]) -> list[Any]:
     """Items of files that mention the innermost of ``words`` first; otherwise pytest's order."""
     counts: dict[str, int] = {}
@@ -290,4 +308,5 @@ def report_when_late(emit: Emit, paths: set[str], lines: tuple[int, int], around
         inside = locate.running_line(frame, paths, *lines)
         emit({"e": "late", "inside": inside, "ours": locate.running_line(frame, paths, *around) is not None})
 
-    signal.signal(signal.SIGUSR2, handler)
+    if hasattr(signal, "SIGUSR2"):  # nobody asks on Windows
+        signal.signal(signal.SIGUSR2, handler)

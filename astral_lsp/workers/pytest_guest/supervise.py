@@ -34,10 +34,14 @@ class Outcome:
     status: int = 0
     """As of waitpid when it died."""
     seconds: float = 0.0
+    words: str = ""
+    """How it ended, where there is no status."""
 
     @property
     def how(self) -> str:
         """The end in words."""
+        if self.words:
+            return self.words
         if os.WIFSIGNALED(self.status):
             number = os.WTERMSIG(self.status)
             with contextlib.suppress(ValueError):
@@ -119,7 +123,7 @@ def _listen(read: int, child: int, end: float, last: float, outcome: Outcome) ->
                 total += len(chunk)
                 *lines, buffer = (buffer + chunk).split(b"\n")
                 known = len(outcome.events)
-                if _take(lines, outcome) or total > MAX_REPORT_BYTES:
+                if take(lines, outcome) or total > MAX_REPORT_BYTES:
                     return
                 for event in outcome.events[known:]:
                     if "seconds" in event and not asked:
@@ -136,7 +140,7 @@ def _listen(read: int, child: int, end: float, last: float, outcome: Outcome) ->
             os.close(death)
 
 
-def _take(lines: list[bytes], outcome: Outcome) -> bool:
+def take(lines: list[bytes], outcome: Outcome) -> bool:
     """Note the events; True when the run has said its last."""
     for line in lines:
         try:
