@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 from textwrap import dedent
 
@@ -135,3 +136,15 @@ async def test_the_file_is_parsed_once_for_the_frame_and_for_bare_holes(tmp_path
         [sys.executable, "-c", dedent(program), str(tmp_path)], capture_output=True, text=True, check=True
     )
     assert done.stdout == "['passed', 'failed'] 1\n"
+
+
+async def test_a_large_table_without_its_head_does_not_hold_the_worker_up(
+    types: tuple[TypesOracle, Path],
+) -> None:
+    marked = "$0\n" + "".join(f'    "{number}": {number},\n' for number in range(4000)) + "}\n"
+    began = time.monotonic()
+    right, wrong = await check(types, marked, "TABLE = {", "TABLE: dict[str, str] = {")
+    assert (right.status, wrong.status) == ("passed", "failed")
+    broken = await check(types, marked, "TABLE = (")
+    assert broken[0].status in ("failed", "unavailable")
+    assert time.monotonic() - began < 30  # lines are not left out one after the other for ever

@@ -79,9 +79,7 @@ class Bare:
         self.close()
         holes = all_holes([params.hole], params.other_holes)
         try:
-            stands = self._frames.readable(path, params.text, holes).stands(params.hole)
-        except CannotCheck:
-            stands = False
+            stands = self._frames.stands(path, params.text, holes, params.hole)
         except Unreadable:
             stands = True  # the judge says why
         self._asked = key

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from astral_lsp.holes.mend import TOO_MUCH, CannotMend
 from astral_lsp.holes.model import Span
 from astral_lsp.holes.tree import SyntaxTree, parse
 from astral_lsp.workers.protocol import HoleTypes
@@ -15,6 +17,8 @@ from astral_lsp.workers.types.program import CannotCheck, Program
 from astral_lsp.workers.types.text import HOLE, Skeleton, Unreadable, call, mend, skeleton
 
 _STATEMENT = "pass"
+_MENDING_SECONDS = 2.0
+"""Most that looking for lines to leave out may take."""
 UNSEEN = "mypy does not check this place (unreachable, or not an expression)"
 """The note of a hole that mypy never came to."""
 
@@ -65,6 +69,24 @@ class Frames:
         self._last: Frame | None = None
         self._read: tuple[tuple[str, str, tuple[Span, ...]], Readable | Exception] | None = None
         """The buffer that was parsed last, and what came of it."""
+
+    def stands(self, path: str, text: str, holes: tuple[Span, ...], hole: Span) -> bool:
+        """Whether something of ours can stand in ``hole`` with the rest of the buffer as it is; raises
+        Unreadable. Much cheaper than `readable` where it cannot."""
+        key = (path, text, holes)
+        if self._read is None or self._read[0] != key:
+            source, index = skeleton(text, holes, []), holes.index(hole)
+            calls = [call(i, source.written(i)) for i in range(len(holes))]
+            if self._parses(path, source, calls):
+                self._read = (key, Readable(holes, source, tuple(calls)))
+                return True
+            others = ([*calls[:index], form, *calls[index + 1 :]] for form in (HOLE, _STATEMENT))
+            return any(self._parses(path, source, stand_ins) for stand_ins in others)
+        found = self._read[1]
+        return isinstance(found, Readable) and found.stands(hole)
+
+    def _parses(self, path: str, source: Skeleton, stand_ins: Sequence[str]) -> bool:
+        return self._program.syntax_error(path, source.fill(stand_ins)[0]) is None
 
     def readable(self, path: str, text: str, holes: tuple[Span, ...]) -> Readable:
         """The buffer with stand-ins, parsed once for all who ask; raises CannotCheck or Unreadable."""
@@ -119,16 +141,25 @@ class Frames:
 
 def _readable(program: Program, source: Skeleton, path: str) -> tuple[Skeleton, list[str]]:
     """The skeleton mended, and a stand-in for each hole so that all parses; raises CannotCheck."""
+    end = time.monotonic() + _MENDING_SECONDS
+
+    def first_error(text: str) -> int | None:
+        if time.monotonic() > end:
+            raise CannotMend(TOO_MUCH)
+        return program.syntax_error(path, text)
+
     count = len(source.targets)
     stand_in = [call(i, source.written(i)) for i in range(count)]
-    mended, why = mend(source, stand_in, lambda text: program.syntax_error(path, text))
+    mended, why = mend(source, stand_in, first_error)
     if why is None:
         return mended, stand_in
     # where no call may stand: a name, a statement, or what the author selected
     for index in range(count):
         for form in (HOLE, _STATEMENT, source.written(index)):
+            if why == TOO_MUCH:  # no other form changes that
+                break
             trial = [*stand_in[:index], form, *stand_in[index + 1 :]]
-            mended, still = mend(source, trial, lambda text: program.syntax_error(path, text))
+            mended, still = mend(source, trial, first_error)
             if still is None:
                 return mended, trial
     raise CannotCheck(why)
