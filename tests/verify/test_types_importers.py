@@ -9,6 +9,7 @@ from textwrap import dedent
 
 import pytest
 
+from astral_lsp.holes.model import Span
 from astral_lsp.report import Verdict
 from astral_lsp.verify.types import TypesOracle
 from astral_lsp.workers.types.importers import find_importers
@@ -32,11 +33,6 @@ SEEN = {
     "a name": ("a.py", "LIMIT = $0\n", {"b.py": "from a import LIMIT\n" + USE.format("LIMIT")}),
     "an attribute": ("a.py", "LIMIT = $0\n", {"b.py": "import a as m\n" + USE.format("m.LIMIT")}),
     "of a class": ("a.py", "class A:\n    n = $0\n", {"b.py": "from a import A\n" + USE.format("A.n")}),
-    "of an object": (
-        "a.py",
-        "class A:\n    def __init__(self) -> None:\n        self.n = $0\n",
-        {"b.py": "import a\n" + USE.format("a.A().n")},
-    ),
     "a sibling in a package": (
         "p/a.py",
         "LIMIT = $0\n",
@@ -66,6 +62,27 @@ async def test_a_fill_must_not_break_who_imports_it(tmp_path: Path, name: str) -
     [finding] = bad.findings
     assert finding.span is None
     assert 'expression has type "str"' in finding.message
+
+
+@needs_fork
+async def test_an_attribute_of_an_object_is_looked_at_ahead_or_when_the_fill_is_confirmed(
+    tmp_path: Path,
+) -> None:
+    lay(tmp_path, {"b.py": "import a\n" + USE.format("a.A().n")})
+    text = "class A:\n    def __init__(self) -> None:\n        self.n = ...\n"
+    at = text.index("...")
+    path, hole = str(tmp_path / "a.py"), Span(at, at + 3)
+    fills = ["3", "'three'"]
+    for ahead in (False, True):
+        oracle = TypesOracle()
+        assert await oracle.open(str(tmp_path), PYTHON, False) == ""
+        if ahead:
+            await oracle.check(path, text, hole, [])
+        first = await oracle.check(path, text, hole, fills, budget_ms=30000)
+        assert [v.status for v in first] == ["passed", "failed" if ahead else "passed"]
+        good, bad = await oracle.check(path, text, hole, fills, confirm=True, budget_ms=30000)
+        assert (good.status, bad.status) == ("passed", "failed")
+        await oracle.close()
 
 
 @needs_fork

@@ -19,7 +19,7 @@ from astral_lsp.workers.types.places import ends_function, is_base
 from astral_lsp.workers.types.program import CannotCheck, Program
 from astral_lsp.workers.types.text import Unreadable, breaks
 from astral_lsp.workers.types.untyped import LEFT_ALONE, AsWritten, would_say
-from astral_lsp.workers.types.widen import Importers, matters_elsewhere
+from astral_lsp.workers.types.widen import Importers, seen_by
 
 _SILENCER = re.compile(r"#\s*(?:type:\s*ignore|mypy:)")
 _PROBE = "''.no_such_attribute_of_a_string"
@@ -94,7 +94,7 @@ class Judge:
         old = self._baseline
         same = old is not None and old.frame is frame and self._hole == params.hole
         baseline = old if old is not None and same else Baseline(frame, params.hole)
-        if matters_elsewhere(baseline.tree, baseline.hole):
+        if self._looks_elsewhere(baseline, params):
             wider = self._importers.widen(path, params.budget_ms / 1000 * _WIDENING)
             if wider:
                 self.close()  # copies of the build as it was
@@ -109,6 +109,13 @@ class Judge:
         self.copies = Copies(self._program, baseline)
         self._written = AsWritten(self._program, baseline)
         return baseline, self.copies
+
+    @staticmethod
+    def _looks_elsewhere(baseline: Baseline, params: CheckTypes) -> bool:
+        """Whether the files that import this one are to be part of the check. Holes in functions do not wait
+        for that: it is done ahead of the fills, or for the one that is confirmed."""
+        who = seen_by(baseline.tree, baseline.hole)
+        return who == "importers" or (who == "class" and (params.confirm or not params.fills))
 
 
 class _Trial:

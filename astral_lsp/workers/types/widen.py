@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from typing import Literal
 
 from mypy.modulefinder import matches_exclude
 
@@ -113,17 +114,17 @@ class Importers:
         return found
 
 
-def matters_elsewhere(tree: SyntaxTree, hole: Span) -> bool:
-    """Whether what stands in ``hole`` decides what other files see: it is outside of functions, or it is the
-    value of an attribute."""
+def seen_by(tree: SyntaxTree, hole: Span) -> Literal["", "class", "importers"]:
+    """Who else sees what stands in ``hole``: those who import the file, where it is outside of functions;
+    where it is the value of an attribute, those who use the class; nobody else."""
     try:
         function, _ = outermost_function(tree, hole)
     except NotSound:
-        return True
+        return "importers"
     for step in reversed(tree.path(hole.start, hole.end)):
         if step.node == function:
-            return False
+            break
         if step.type == "assignment":
             left = step.node.child_by_field_name("left")
-            return left is not None and left.type == "attribute"
-    return False
+            return "class" if left is not None and left.type == "attribute" else ""
+    return ""
