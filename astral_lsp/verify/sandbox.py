@@ -38,7 +38,10 @@ async def probe(python: str) -> dict[str, str]:
 
 
 def explain(report: dict[str, str]) -> list[str]:
-    """One line for each missing layer: what is missing, why, and what to do."""
+    """One line for each missing layer: what is missing, why, and what to do; one for all where none can be."""
+    reasons = set(report.values())
+    if len(reasons) == 1 and all(report.values()):
+        return [f"sandbox: none ({reasons.pop()}): tests run on a copy of the workspace and can reach the rest"]
     return [
         f"sandbox: no {name} layer ({why}): {_ADVICE.get(name, 'see the documentation')}"
         for name, why in report.items()

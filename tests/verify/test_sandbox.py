@@ -41,6 +41,8 @@ def test_explain_says_what_to_do() -> None:
     assert explain(whole) == []
     lines = explain({**whole, "user": "Operation not permitted", "network": "Operation not permitted"})
     assert any("user" in line and "Operation not permitted" in line for line in lines)
+    (line,) = explain(dict.fromkeys(whole, "not on Darwin"))
+    assert "none (not on Darwin): tests run on a copy" in line
 
 
 @pytest.mark.parametrize(
