@@ -38,10 +38,10 @@ async def probe(python: str) -> dict[str, str]:
 
 
 def explain(report: dict[str, str]) -> list[str]:
-    """One line for each missing layer: what is missing, why, and what to do; one for all where none can be."""
+    """One line for each missing layer: what is missing, why, and what to do; one where none can be had."""
     reasons = set(report.values())
     if len(reasons) == 1 and all(report.values()):
-        return [f"sandbox: none ({reasons.pop()}): tests run on a copy of the workspace and can reach the rest"]
+        return [f"sandbox: none ({reasons.pop()}): tests run on a copy of the workspace and reach all else"]
     return [
         f"sandbox: no {name} layer ({why}): {_ADVICE.get(name, 'see the documentation')}"
         for name, why in report.items()
