@@ -12,6 +12,7 @@ import pytest
 from astral_lsp.holes.model import Span
 from astral_lsp.report import Verdict
 from astral_lsp.verify.types import TypesOracle
+from astral_lsp.workers.buffers import Unsaved
 from astral_lsp.workers.types.importers import find_importers
 from tests.verify.test_types_projects import PYTHON, judge, lay
 
@@ -91,6 +92,18 @@ async def test_errors_that_importers_have_anyway_are_their_own(tmp_path: Path) -
     good, bad = await verdicts(tmp_path, "a.py", "class L:\n    nope = 1\nLIMIT = $0\n", "L()", "3")
     assert (good.status, bad.status) == ("passed", "failed")
     assert len(bad.findings) == 1
+
+
+@needs_fork
+async def test_an_importer_that_was_never_saved_counts(tmp_path: Path) -> None:
+    oracle = TypesOracle()
+    assert await oracle.open(str(tmp_path), PYTHON, False) == ""
+    others = [Unsaved(str(tmp_path / "b.py"), "from a import LIMIT\n" + USE.format("LIMIT"), ())]
+    fills = ["3", "'three'"]
+    path, text, hole = str(tmp_path / "a.py"), "LIMIT = ...\n", Span(8, 11)
+    good, bad = await oracle.check(path, text, hole, fills, unsaved=others, budget_ms=30000)
+    await oracle.close()
+    assert (good.status, good.detail, bad.status) == ("passed", "", "failed")
 
 
 NAMED = {

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 _SKIPPED = frozenset({"node_modules", "__pycache__", "site-packages", "build", "dist", "venv", "env"})
@@ -38,13 +38,22 @@ class Search:
     """Every file was looked at."""
 
 
-def find_importers(root: str, path: str, name: Name, read: Callable[[str], bytes], seconds: float) -> Search:
-    """The files below ``root`` that import the module at ``path``, directly or by way of packages that hand
-    its names on; those beside it first."""
+def find_importers(
+    root: str,
+    path: str,
+    name: Name,
+    read: Callable[[str], bytes],
+    seconds: float,
+    unsaved: Iterable[str] = (),
+) -> Search:
+    """The files below ``root``, and of ``unsaved``, that import the module at ``path``, directly or by way of
+    packages that hand its names on; those beside it first."""
     end = time.monotonic() + seconds
     search = Search()
     home = os.path.dirname(path)
-    files = sorted(_python_files(root, search, end), key=lambda file: os.path.dirname(file) != home)
+    files = sorted(
+        {*_python_files(root, search, end), *unsaved}, key=lambda file: (os.path.dirname(file) != home, file)
+    )
     wanted: list[tuple[str, str, frozenset[str] | None]] = [(path, name(path), None)]
     known = {path}
     for hop in range(_MOST_HOPS):

@@ -34,7 +34,8 @@ class Session:
         program = Program(self.configuration, observer.plugin)
         self.frames = Frames(program, observer)
         self.quick = Quick(program, observer)
-        self.judge = Judge(program, self.frames, Importers(program, root))
+        self.importers = Importers(program, root)
+        self.judge = Judge(program, self.frames, self.importers)
         self.bare = Bare(program, self.frames)
         self.program = program
 
@@ -69,6 +70,7 @@ class Session:
             self.judge.close()
             self.frames.forget()
             self.bare.close()
+            self.importers.forget()
         return Laid(unread)
 
     def check(self, params: CheckTypes, cancelled: Callable[[], bool]) -> Judged:

@@ -19,7 +19,7 @@ from astral_lsp.workers.types.program import Program
 log = logging.getLogger(__name__)
 
 _SEARCH_SECONDS = 0.5
-_SEARCH_AGAIN_SECONDS = 30.0
+_SEARCH_AGAIN_SECONDS = 10.0
 _MOST_IMPORTERS = 30
 _NAMED = 2
 
@@ -51,6 +51,10 @@ class Importers:
             self._program.extend(added)
         return bool(added)
 
+    def forget(self) -> None:
+        """Other buffers are open now: search again."""
+        self._of = ""
+
     def note(self) -> str:
         """Which importers are not part of the build; '' when all are."""
         missing = self._missing()
@@ -74,7 +78,9 @@ class Importers:
         program = self._program
         self._of, self._builds, self._searched = path, program.builds, time.monotonic()
         files, exclude = program.files, program.configuration.options.exclude
-        self._search = find_importers(self._root, path, program.name, files.now, _SEARCH_SECONDS)
+        self._search = find_importers(
+            self._root, path, program.name, files.now, _SEARCH_SECONDS, files.buffers
+        )
         self._search.paths = [p for p in self._search.paths if not matches_exclude(p, exclude, files, False)]
         self._counted = (-1, -1)
 
