@@ -12,11 +12,11 @@ import math
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from astral_model.checkpoint import Shape
+from astral_model.linear import product
 
 LAYOUT = 1
 """Raised when the canvas layout changes: an adapter of another layout is refused."""
@@ -56,7 +56,7 @@ class Adapter(nn.Module):
     def delta(self, layer: int, name: str, x: Tensor) -> Tensor:
         """Change of linear ``name`` of ``layer`` for input ``x`` (..., in): (..., out)."""
         key = f"{layer}_{name}"
-        return F.linear(F.linear(x, self._ready[f"{key}_a"]), self._ready[f"{key}_b"])
+        return product(product(x, self._ready[f"{key}_a"]), self._ready[f"{key}_b"])
 
     def prepare(self, dtype: torch.dtype, device: str = "cpu") -> None:
         """Cast the factors for the next passes (differentiable under grad); ``scale`` goes into B."""

@@ -278,8 +278,13 @@ def attend(
     """Softmax attention of q (N, Q, T, H) over a shared context (M, KV, C, H) and own keys (N, KV, S, H).
 
     Query heads of a group, and rows that share a context, are folded into matrix rows: two GEMMs instead of a
-    repeated cache (torch's fused CPU kernel has a slow backward). Returns (N, T, Q * H).
+    repeated cache (torch's fused CPU kernel has a slow backward). On a CPU it computes in fp32: lengths are
+    new at nearly every call, and oneDNN compiles a bf16 kernel for each and keeps it (see
+    `astral_model.linear.product`), which costs more than the halved numbers save. Returns (N, T, Q * H).
     """
+    if q.dtype == torch.bfloat16 and q.device.type == "cpu":
+        wide = [None if x is None else x.float() for x in (context_k, context_v, own_bias, context_bias)]
+        return attend(q.float(), k.float(), v.float(), *wide).to(q.dtype)
     n, heads, t, width = q.shape
     kv = k.shape[1]
     g = heads // kv
