@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
+import ast
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -14,6 +16,9 @@ import pytest_asyncio
 from astral_lsp.verify.tests import TestsOracle
 from astral_lsp.workers.process import WorkerProcess
 from astral_lsp.workers.protocol import OpenTests
+from astral_lsp.workers.pytest_guest.graft import Graft
+from astral_lsp.workers.pytest_guest.reach import MARK_CALL
+from astral_lsp.workers.pytest_guest.text import Span, around, baseline
 from tests.verify.guest_project import OPEN_SECONDS, Project, open_guest
 
 pytestmark = [
@@ -125,6 +130,33 @@ CASES: dict[str, tuple[str, str, list[str], list[str]]] = {
         ["yield x", "return [0]"],
     ),
 }  # fmt: skip
+
+
+METACLASS = "class Meta(type):\n    def __new__(cls, name, bases, body):\n        body.pop('__classcell__', None)\n        return super().__new__(cls, name, bases, body)\n"
+CASES["a metaclass that drops the cell"] = (
+    METACLASS + "class C(metaclass=Meta):\n    def f(self, x):\n        return $0\n", "assert m.C().f(1) == 2", ["x + 1"], ["x"],
+)  # fmt: skip
+CASES["a named tuple"] = (
+    "from typing import NamedTuple\nclass C(NamedTuple):\n    x: int\n    def f(self):\n        return $0\n", "assert m.C(1).f() == 2",
+    ["self.x + 1"], ["self.x"],
+)  # fmt: skip
+
+
+async def test_super_in_a_fill_needs_no_import() -> None:
+    source = "class A:\n    def f(self): return 1\nclass C(A):\n    def f(self): $0\n"
+    at = source.index("$0")
+    buffer = around(source.replace("$0", "..."), Span(at, at + 3), [])
+    plain = baseline(buffer)
+    assert plain is not None
+    tree = ast.parse(plain)
+    graft = Graft(buffer, plain, tree, "m.py")
+    code = compile(tree, "m.py", "exec")
+    namespace: dict[str, Any] = {MARK_CALL: lambda: None}
+    exec(code, namespace)
+    graft.bind(code)
+    for fill, value in (("return super().f() + 1", 2), ("return __class__.__name__", "C"), ("return 5", 5)):
+        graft.apply(fill)
+        assert namespace["C"]().f() == value
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")

@@ -119,8 +119,11 @@ def functions_of(code: CodeType) -> list[FunctionType]:
 class Graft:
     """Prepared for one buffer; `apply` is called in the process that shall run one fill's tests."""
 
-    def __init__(self, buffer: Buffer, baseline: str, tree: ast.Module, path: str) -> None:
-        """``tree``: of ``baseline``; raises Unfit."""
+    def __init__(
+        self, buffer: Buffer, baseline: str, tree: ast.Module, path: str, hold_class: bool = True
+    ) -> None:
+        """``tree``: of ``baseline``, changed in place; raises Unfit. ``hold_class``: a method closes over its
+        class, so that fills may use ``super()``."""
         self._buffer, self._path = buffer, path
         self.anchor = find(tree)
         self._start = _line_offset(buffer.before, first_line(self.anchor.statement))
@@ -133,6 +136,9 @@ class Graft:
         self._docstring = ast.get_docstring(self.anchor.function, clean=False)
         self._siblings = [_siblings(node) for node in self.anchor.classes]
         self._tree = tree
+        self._hold_class = hold_class and bool(self.anchor.classes)
+        if self._hold_class:
+            reach.hold_class(self.anchor.function)
         self.functions: list[FunctionType] = []
         self._old: CodeType | None = None
         self._flags = 0
@@ -158,6 +164,8 @@ class Graft:
             raise Unfit("the fill ends the definition that it stands in")
         delta = text.count_lines(filled) - self._lines
         function = self._same_place(tree.body[0], delta)
+        if self._hold_class:
+            reach.hold_class(function)
         reach.mark_statement(tree, self._buffer.fill_region(fill))
         code = compile(tree, self._path, "exec", flags=self._flags, dont_inherit=True)
         return self._checked(code_of(code, function))

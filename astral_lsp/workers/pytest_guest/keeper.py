@@ -22,7 +22,7 @@ from .session import PREPARE_SECONDS, TEST_SECONDS, Job, do
 from .supervise import Emit, Outcome, fork_run
 from .text import Buffer, Span, around, baseline, is_value
 from .verdicts import Judge, Verdict, not_run, unavailable, verdict
-from .warm import MAX_BROKEN_TESTS, Warm
+from .warm import MAX_BROKEN_TESTS, NotImported, Warm
 
 WITHOUT_SECONDS = 10.0
 """Most that the tests of a hole that runs at import may take, once, without any fill."""
@@ -82,11 +82,12 @@ class Keeper:
 
     def _prepare(self, request: Request) -> Iterator[Answer]:
         everything = bool(request.get("everything"))
-        warm = Warm(self._place, self._reach, self._has_pytest, request["files"], everything)
+        hold_class = bool(request.get("hold_class", True))
+        warm = Warm(self._place, self._reach, self._has_pytest, request["files"], everything, hold_class)
         try:
             warm.prepare(buffer_of(request), request["budget_ms"] / 1e3)
         except Unfit as why:
-            yield {"unfit": str(why)}
+            yield {"unfit": str(why), "not_imported": isinstance(why, NotImported)}
             return
         self._warm = warm
         self._flaky = warm.selection.flaky

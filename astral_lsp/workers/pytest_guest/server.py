@@ -300,10 +300,15 @@ class Server:
         session.unfit = "asked not to" if request["no_graft"] else _unfit(request, key[1])
         if session.unfit:
             return session
-        answer = self._prepared(key, {**request, "files": files}, end)
+        request = {**request, "files": files}
+        answer = self._prepared(key, request, end)
+        if answer.get("not_imported"):
+            self._end_keeper(key)  # some metaclasses do not take a method that closes over its class
+            request = {**request, "hold_class": False}
+            answer = self._prepared(key, request, end)
         if answer.get("left_out") and not answer["prepared"]["run"]:
             self._end_keeper(key)  # no test that speaks of the hole reaches it: another may
-            answer = self._prepared(key, {**request, "files": files, "everything": True}, end)
+            answer = self._prepared(key, {**request, "everything": True}, end)
         if "unfit" in answer:
             session.unfit = answer["unfit"]
             self._end_keeper(key)

@@ -43,6 +43,10 @@ MAX_BROKEN_TESTS = 5
 _ENDLESS = "endless"
 
 
+class NotImported(Unfit):
+    """The module with a stand-in for the hole cannot be imported."""
+
+
 @dataclass
 class Selection:
     """Which tests judge a fill of this hole, as a run without any fill showed."""
@@ -101,9 +105,11 @@ class Warm:
     matter."""
 
     def __init__(
-        self, place: Place, reach: Reach, has_pytest: bool, files: list[str], everything: bool = False
-    ) -> None:
-        """``everything``: collect all tests, however many there are."""
+        self, place: Place, reach: Reach, has_pytest: bool, files: list[str], everything: bool = False,
+        hold_class: bool = True,
+    ) -> None:  # fmt: skip
+        """``everything``: collect all tests, however many there are. ``hold_class``: as `Graft` takes it."""
+        self._hold_class = hold_class
         self._place, self._reach, self._has_pytest, self._files = place, reach, has_pytest, files
         self._everything = everything
         self.selection = Selection()
@@ -126,7 +132,7 @@ class Warm:
         tree = ast.parse(text.compiled(source))
         self._buffer = buffer
         self._has_fixtures = collect.may_have_fixtures(self._place.path, source)
-        self.graft = Graft(buffer, source, tree, self._place.path)
+        self.graft = Graft(buffer, source, tree, self._place.path, self._hold_class)
         line = buffer.first_line
         found = scope.around(tree, line, line)
         documented = found.documented()
@@ -180,7 +186,7 @@ class Warm:
         try:
             self._module = module.load(place.path, place.paths)
         except BaseException as error:
-            raise Unfit(f"the module cannot be imported: {locate.message(error)}") from error
+            raise NotImported(f"the module cannot be imported: {locate.message(error)}") from error
         if rewritten:
             raise Unfit("the hole is in a file of tests")
         if self.collected is not None:
