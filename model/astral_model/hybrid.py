@@ -18,6 +18,7 @@ from astral_model.backbone import Backbone
 from astral_model.contexts import Contexts
 from astral_model.engine import Control, Draft, Engine, Request
 from astral_model.healing import heal
+from astral_model.length import room
 from astral_model.ranking import Evidence, score
 
 RELEASED = "astral-0.5b"
@@ -68,7 +69,7 @@ class HybridEngine:
         pool: list[Evidence] = []
         if not control.stop():
             part = control.part(AR_SHARE)
-            pool = self.ar.pool(request, part, least=AR_STREAMS)
+            pool = self.ar.pool(_no_longer(request, drafts), part, least=AR_STREAMS)
             control.evaluations += part.evaluations
         return self._joined(pool, drafts, request, control), drafts
 
@@ -120,6 +121,13 @@ class HybridEngine:
         for draft in answer:
             control.on_draft(draft)
         return answer
+
+
+def _no_longer(request: Request, drafts: list[Draft]) -> Request:
+    """The request for the base, which seldom says where a hole ends and would write until it is stopped: the
+    flow's drafts tell about how much is missing."""
+    longest = max((draft.tokens for draft in drafts), default=request.max_tokens)
+    return replace(request, max_tokens=min(request.max_tokens, room(longest, request.category)))
 
 
 def _silent(control: Control) -> Control:

@@ -12,6 +12,15 @@ LEAST = 8
 LONGEST = 96
 """Tokens of the longest answers the adapter was trained on (94), the end, and one."""
 
+ROOM = {"expression": 16, "statements": 40, "any": 40}
+"""Tokens that another candidate may have beyond twice those of one that ended."""
+
+
+def room(tokens: int, category: Category) -> int:
+    """How long other candidates of a hole may become once one of ``tokens`` tokens has ended: what goes on
+    much longer has most often missed the end of the hole, and keeps everybody waiting."""
+    return 2 * tokens + ROOM[category]
+
 
 def canvas_size(category: Category, max_tokens: int) -> int:
     """Positions of the canvas for an order that needs one: room for an expression is smaller than for

@@ -21,7 +21,7 @@ from astral_model.decoding import Canvas, Decoding, Vocabulary, unmask
 from astral_model.denoiser import Denoiser
 from astral_model.engine import Control, Draft, Request
 from astral_model.healing import heal, strip_forced
-from astral_model.length import LONGEST, canvas_size
+from astral_model.length import LONGEST, canvas_size, room
 from astral_model.likelihood import Likelihood
 from astral_model.order import OrderName
 from astral_model.seam import Seam
@@ -205,7 +205,13 @@ class FlowEngine:
             self.vocabulary,
             context,
             rows,
-            Writing(longest, temperature=1.0 if skip else 0.8, skip=skip, end_penalty=end.penalty),
+            Writing(
+                longest,
+                temperature=1.0 if skip else 0.8,
+                skip=skip,
+                room=lambda tokens: room(tokens, request.category),
+                end_penalty=end.penalty,
+            ),
             extra=extra,
             generator=generator,
             stop=control.stop,

@@ -53,6 +53,8 @@ class Writing:
     """Row b starts with the b-th best first token while that has at least this chance."""
     skip: int = 0
     """Best first tokens that were tried before: row b starts with the (b + skip)-th, row 0 too."""
+    room: Callable[[int], int] | None = None
+    """Tokens of the best row, once it has ended -> how long the others may become."""
     end_penalty: Callable[[str], float] = lambda text: 0.0
     """What to take from log p(end) after a text; infinite where the syntax does not let a hole end."""
 
@@ -86,7 +88,7 @@ def write(
     feed = torch.full((len(rows), 1), base.tokenizer.fim_middle)
     passes = 0
     for at in range(how.longest + 1):
-        if not live or stop():
+        if not live or at > _longest(rows, how) or stop():
             break
         index = torch.tensor(live)
         hidden, past = base.forward(
@@ -108,6 +110,11 @@ def write(
             live = [live[place] for place in keep]
         feed = torch.tensor([[rows[n].tokens[-1]] for n in live])
     return passes
+
+
+def _longest(rows: list[Row], how: Writing) -> int:
+    best = rows[0]
+    return min(how.longest, how.room(len(best.tokens))) if how.room and best.ended else how.longest
 
 
 def _add(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from astral_model import hybrid, ranking
@@ -11,6 +12,8 @@ from astral_model.adapter import AdapterError
 from astral_model.ar import ArEngine
 from astral_model.engine import Control, Draft, Request
 from astral_model.hybrid import Engines, HybridEngine
+from astral_model.length import room
+from astral_model.ranking import Evidence
 
 from tests.model.tiny import tiny_backbone
 
@@ -63,6 +66,22 @@ def test_candidates_of_both_are_ranked_once_and_told_apart(
     assert {(d.text, d.engine) for d in drafts} >= {("a", "ar"), ("b", "ar"), ("a * b", "flow")}
     assert len({d.text for d in drafts}) == len(drafts)
     assert control.evaluations > 9
+
+
+def test_the_base_writes_little_more_than_the_flow(ar: ArEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    pool = ar.pool
+
+    def watched(request: Request, control: Control, **how: Any) -> list[Evidence]:
+        asked.append(request.max_tokens)
+        return pool(request, control, **how)
+
+    monkeypatch.setattr(ar, "pool", watched)
+    hole = replace(HOLE, max_tokens=96)
+    HybridEngine(ar, FakeFlow(["b"])).propose(hole, Control())
+    HybridEngine(ar, FakeFlow([])).propose(replace(hole, max_tokens=7), Control())
+    assert asked == [room(1, "expression"), 7]
+    assert room(1, "expression") < 96
 
 
 def test_a_stop_leaves_what_there_is(ar: ArEngine) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -117,6 +118,28 @@ def test_unmasking_ends_and_everything_behind_the_end_is_end(order: OrderName) -
         if length is not None:
             assert length >= 1
             assert set(canvas.ids[n, length:].tolist()) == {VOCABULARY.end}
+
+
+def test_rows_much_longer_than_the_best_one_are_given_up() -> None:
+    def rows(room: Callable[[int], int] | None = None) -> list[Row]:
+        made = [Row() for _ in range(6)]
+        draw = torch.Generator().manual_seed(2)
+        drawing = Writing(40, fair=2.0, temperature=3.0, room=room)
+        write(DENOISER, few, BASE.context([7]), made, drawing, generator=draw)
+        return made
+
+    few = Vocabulary(DENOISER, torch.tensor([*range(30, 36), VOCABULARY.end]))
+    free = rows()
+    best = len(free[0].tokens)
+    assert free[0].ended
+    assert max(len(row.tokens) for row in free) > best + 2
+    bound = rows(lambda tokens: tokens + 2)
+    assert bound[0].tokens == free[0].tokens
+    for row, old in zip(bound, free, strict=True):
+        assert len(row.tokens) <= best + 3
+        assert row.tokens == old.tokens[: len(row.tokens)], (
+            "the others are drawn as before, as far as they go"
+        )
 
 
 def test_writing_and_reading_agree() -> None:
