@@ -10,11 +10,13 @@ import {
   type Middleware,
 } from "vscode-languageclient/node";
 import { oneLine } from "./core/candidates";
+import { whenSlow } from "./core/limit";
 import { Drawings, type Drawing } from "./drawing";
 import { SECTION } from "./environment";
 import type { Explanations } from "./explanations";
 import { choose, type Candidate, type FilledDocument, type PreviewMode } from "./preview";
 import { COMMAND, type Fills, type Target } from "./protocol";
+import { watched } from "./watch";
 
 interface Choice extends Candidate {
   argument: Target;
@@ -62,7 +64,8 @@ export class Commands {
     add("refillSelection", (client, editor) => this.fill(client, editor, selected(editor)));
     add("refineHole", (client, editor) => atOnce(client, COMMAND.refineHole, at(editor)));
     add("fillFunction", (client, editor) => ask(client, COMMAND.fillFunction, at(editor)));
-    add("fillFile", (client, editor) => ask(client, COMMAND.fillFile, { uri: uriOf(editor) }));
+    const fillFile = (): Promise<unknown> => this.withFile((client, uri) => ask(client, COMMAND.fillFile, { uri }));
+    context.subscriptions.push(vscode.commands.registerCommand(`${SECTION}.fillFile`, fillFile));
     add("makeHole", (client, editor) => ask(client, COMMAND.makeHole, selected(editor)));
     add("explainRejected", (client, editor) => this.explain(client, at(editor)));
     add("nextHole", (client, editor) => step(client, editor, COMMAND.nextHole));
@@ -70,24 +73,37 @@ export class Commands {
     add("listHoles", listHoles);
   }
 
-  // Runs with the server and the active Python editor, and shows what went wrong.
-  private async withEditor<T>(work: Work<T>): Promise<T | undefined> {
+  // Runs with the server and the active Python editor.
+  private withEditor<T>(work: Work<T>): Promise<T | undefined> {
     const editor = vscode.window.activeTextEditor;
-    const client = await this.client();
+    return this.withServer(async (client) => {
+      if (editor?.document.languageId === "python") return work(client, editor);
+      return openPython();
+    });
+  }
+
+  // Runs with the server and the URI of the active Python file, or of a notebook's first Python cell.
+  private withFile<T>(work: (client: LanguageClient, uri: string) => Promise<T>): Promise<T | undefined> {
+    const editor = vscode.window.activeTextEditor;
+    const cells = vscode.window.activeNotebookEditor?.notebook.getCells() ?? [];
+    const documents = [...(editor ? [editor.document] : []), ...cells.map(({ document }) => document)];
+    const uri = documents.find(({ languageId }) => languageId === "python")?.uri.toString();
+    return this.withServer(async (client) => (uri === undefined ? openPython() : work(client, uri)));
+  }
+
+  // Waits for the server, and shows what went wrong.
+  private async withServer<T>(work: (client: LanguageClient) => Promise<T | undefined>): Promise<T | undefined> {
+    const client = await patiently(this.client());
     if (!client) {
       const restart = "Restart Server";
       const answer = await vscode.window.showWarningMessage("The Astral server is not running.", restart);
       if (answer === restart) await vscode.commands.executeCommand(`${SECTION}.restart`);
       return undefined;
     }
-    if (editor?.document.languageId !== "python") {
-      void vscode.window.showInformationMessage("Astral: open a Python file first.");
-      return undefined;
-    }
     try {
-      return await work(client, editor);
+      return await work(client);
     } catch (error) {
-      if (await complain(error)) return this.withEditor(work);
+      if (await complain(error)) return this.withServer(work);
       return undefined;
     }
   }
@@ -97,7 +113,7 @@ export class Commands {
     for (;;) {
       const drawing = this.drawings.begin(client, { ...where, again });
       try {
-        const found = await drawing.ready;
+        const found = await watched(client, drawing.ready);
         if (found.fills.length === 0) {
           void vscode.window.showWarningMessage(`Astral: ${found.message || "no candidate was found."}`);
           return;
@@ -143,6 +159,10 @@ export class Commands {
   }
 }
 
+function openPython(): undefined {
+  void vscode.window.showInformationMessage("Astral: open a Python file first.");
+}
+
 function uriOf(editor: vscode.TextEditor): string {
   return editor.document.uri.toString();
 }
@@ -162,7 +182,15 @@ function selected(editor: vscode.TextEditor): Target {
 }
 
 async function ask(client: LanguageClient, command: string, argument: Target): Promise<unknown> {
-  return client.sendRequest(ExecuteCommandRequest.type, { command, arguments: [argument] });
+  return watched(client, client.sendRequest(ExecuteCommandRequest.type, { command, arguments: [argument] }));
+}
+
+/** A start that takes longer is spoken of to a person who waits for it. */
+const START_NEWS_MS = 1_000;
+
+async function patiently(client: Promise<LanguageClient | undefined>): Promise<LanguageClient | undefined> {
+  const progress = { location: vscode.ProgressLocation.Notification, title: "Astral: waiting for the server to start …" };
+  return whenSlow(client, START_NEWS_MS, () => void vscode.window.withProgress(progress, () => client));
 }
 
 // The server finds the hole again in the present text and names the version; it says itself when that fails.
@@ -170,6 +198,7 @@ async function atOnce(client: LanguageClient, command: string, argument: Target)
   try {
     return await ask(client, command, argument);
   } catch (error) {
+    if (isGone(error)) throw error; // nobody is left to say it
     client.warn(`${command} changed nothing`, error, false);
     return undefined;
   }
@@ -272,11 +301,15 @@ function pickHole(editor: vscode.TextEditor, items: HoleItem[]): void {
 const GONE: readonly number[] = [ErrorCodes.PendingResponseRejected, ErrorCodes.ConnectionInactive];
 const SILENT: readonly number[] = [LSPErrorCodes.RequestCancelled, LSPErrorCodes.ServerCancelled];
 
+function isGone(error: unknown): boolean {
+  return error instanceof ResponseError && GONE.includes(error.code);
+}
+
 // Says what went wrong. A busy or loading server is worth another try: resolves to true when the person wants one.
 async function complain(error: unknown): Promise<boolean> {
   const failed = error instanceof ResponseError;
   if (failed && SILENT.includes(error.code)) return false;
-  const gone = failed && GONE.includes(error.code);
+  const gone = isGone(error);
   const words = gone ? "the server ended before it had answered." : error instanceof Error ? error.message : String(error);
   const message = `Astral: ${words}`;
   const again = "Try Again";

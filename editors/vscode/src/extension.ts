@@ -16,7 +16,7 @@ import { StatusBar } from "./status";
 
 let session: Session | undefined;
 
-export async function activate(context: vscode.ExtensionContext): Promise<void> {
+export function activate(context: vscode.ExtensionContext): void {
   const log = vscode.window.createOutputChannel("Astral", { log: true });
   const trace = vscode.window.createOutputChannel("Astral Trace", { log: true });
   const filled = new FilledDocument();
@@ -55,8 +55,10 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
   commands.register(context);
   watch(context, current);
 
-  await current.start();
-  if (current.state === "missing") void offerInstall(context, log);
+  // not awaited: VS Code runs no command of an extension that is still being activated, and tells nobody why
+  void current.start().then(async () => {
+    if (current.state === "missing") await offerInstall(context, log);
+  });
 }
 
 export async function deactivate(): Promise<void> {

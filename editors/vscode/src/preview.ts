@@ -2,6 +2,7 @@
 
 import * as vscode from "vscode";
 import { oneLine, row, type Judged } from "./core/candidates";
+import { within } from "./core/limit";
 import { replaced, type Replacement } from "./core/text";
 
 export type PreviewMode = "diff" | "inline" | "off";
@@ -78,7 +79,7 @@ class DiffPreview implements Shown {
 
   async close(): Promise<void> {
     if (!this.opening) return;
-    await this.opening; // a person may be faster than the diff editor
+    await within(this.opening, OPENING_MS, "late").catch(() => undefined); // a person may be faster than the diff editor
     const ours = await openedTabs();
     if (ours.length > 0) await vscode.window.tabGroups.close(ours, true);
     const { document, viewColumn } = this.editor;
@@ -117,6 +118,8 @@ async function visibleEditor(uri: vscode.Uri): Promise<vscode.TextEditor | undef
 }
 
 const TAB_WAIT_MS = 2_000;
+/** No fill waits longer for a diff editor that does not open. */
+const OPENING_MS = 10_000;
 
 // The extension host learns of a tab some time after the command that opened it has returned.
 async function openedTabs(): Promise<vscode.Tab[]> {
@@ -222,12 +225,18 @@ function preview({ mode, editor, range }: Question, filled: FilledDocument): Sho
   return mode === "diff" && !cell ? new DiffPreview(editor, range, filled) : new GhostPreview(editor, range);
 }
 
+const SETTLED_MS = 2_000;
+
 function ask(question: Question, shown: Shown): Promise<Answer> {
   const { source, icons } = question;
   const pick = vscode.window.createQuickPick<Item>();
   pick.title = question.title;
   pick.matchOnDescription = true;
   pick.keepScrollPosition = true;
+  // It opens when the first fill is there, perhaps just when the focus is on its way to the editor from somewhere
+  // else: that must not close it before anybody has seen it. From then on it is a list like any other.
+  pick.ignoreFocusOut = true;
+  const settled = setTimeout(() => (pick.ignoreFocusOut = false), SETTLED_MS);
   const draw = (): void => {
     const [before] = pick.activeItems;
     pick.busy = !source.over();
@@ -245,6 +254,7 @@ function ask(question: Question, shown: Shown): Promise<Answer> {
   return new Promise<Answer>((resolve) => {
     const done = (answer: Answer): void => {
       resolve(answer);
+      clearTimeout(settled);
       listening.dispose();
       pick.dispose();
     };

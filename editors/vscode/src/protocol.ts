@@ -14,6 +14,7 @@ export const COMMAND = {
   nextHole: "astral.nextHole",
   previousHole: "astral.previousHole",
   listHoles: "astral.listHoles",
+  status: "astral.status",
   doctor: "astral.doctor",
   loadModel: "astral.loadModel",
   cancel: "astral.cancel",

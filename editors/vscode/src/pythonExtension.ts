@@ -1,6 +1,7 @@
 // The Python extension's active environment, when that extension is there. Nothing here is required.
 
 import * as vscode from "vscode";
+import { within } from "./core/limit";
 
 // The part of its public API that is used here (ms-python.python, "environments").
 interface Environments {
@@ -10,15 +11,14 @@ interface Environments {
 }
 
 const ID = "ms-python.python";
-const ACTIVATION_LIMIT_MS = 5_000;
+const LIMIT_MS = 5_000;
 
 async function environments(): Promise<Environments | undefined> {
   const extension = vscode.extensions.getExtension<{ environments?: Environments }>(ID);
   if (!extension) return undefined;
   if (extension.isActive) return extension.exports.environments;
-  const late = new Promise<undefined>((resolve) => setTimeout(resolve, ACTIVATION_LIMIT_MS, undefined));
   try {
-    return (await Promise.race([extension.activate(), late]))?.environments;
+    return (await within(extension.activate(), LIMIT_MS, "late"))?.environments;
   } catch {
     return undefined;
   }
@@ -29,7 +29,7 @@ export async function activePython(folder: vscode.Uri | undefined): Promise<stri
   const api = await environments();
   if (!api) return undefined;
   try {
-    const resolved = await api.resolveEnvironment(api.getActiveEnvironmentPath(folder));
+    const resolved = await within(api.resolveEnvironment(api.getActiveEnvironmentPath(folder)), LIMIT_MS, "late");
     return resolved?.executable.uri?.fsPath;
   } catch {
     return undefined;

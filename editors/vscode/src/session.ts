@@ -15,6 +15,7 @@ import {
   type LanguageClientOptions,
   type Middleware,
 } from "vscode-languageclient/node";
+import { GivenUp, within } from "./core/limit";
 import type { ServerCommand } from "./core/locate";
 import { directories, SECTION, serverFor, serverSettings, type Directories } from "./environment";
 
@@ -23,6 +24,8 @@ export type SessionState = "stopped" | "starting" | "running" | "missing" | "fai
 /** How often a server that dies is started again within three minutes. */
 const MAX_RESTARTS = 3;
 const RESTART_WINDOW_MS = 3 * 60_000;
+/** A server that has not answered its first request by then will not: a busy machine takes a few seconds. */
+const START_MS = 60_000;
 
 export class Session implements vscode.Disposable {
   readonly places: Directories;
@@ -35,6 +38,8 @@ export class Session implements vscode.Disposable {
   private queue: Promise<void> = Promise.resolve();
   /** What became of the last server that ended by itself. */
   private ended: Ending | undefined;
+  /** Gives up waiting for a server that is starting. */
+  private starting: AbortController | undefined;
 
   constructor(
     context: vscode.ExtensionContext,
@@ -53,7 +58,7 @@ export class Session implements vscode.Disposable {
 
   /** The client once what was begun is done: a person who asks while the server starts does not have to ask again. */
   async ready(): Promise<LanguageClient | undefined> {
-    await this.queue;
+    for (let waited: Promise<void> | undefined; waited !== this.queue; ) await (waited = this.queue);
     return this.client;
   }
 
@@ -77,6 +82,7 @@ export class Session implements vscode.Disposable {
   }
 
   restart(): Promise<void> {
+    this.starting?.abort();
     return this.inOrder(async () => {
       await this.stopNow();
       await this.startNow();
@@ -98,6 +104,7 @@ export class Session implements vscode.Disposable {
   }
 
   stop(): Promise<void> {
+    this.starting?.abort();
     return this.inOrder(() => this.stopNow());
   }
 
@@ -136,7 +143,13 @@ export class Session implements vscode.Disposable {
       if (client === this.current) this.follow(newState);
     });
     this.prepare(client);
-    await client.start();
+    this.starting = new AbortController();
+    try {
+      const words = `The server did not answer for ${START_MS / 1_000} s while it was starting.`;
+      await within(client.start(), START_MS, words, this.starting.signal);
+    } finally {
+      this.starting = undefined;
+    }
     this.lastError = "";
     this.enter("running");
   }
@@ -168,11 +181,12 @@ export class Session implements vscode.Disposable {
   }
 
   private fail(error: unknown): void {
-    this.lastError = this.ended?.words ?? (error instanceof Error ? error.message : String(error));
-    this.log.error(this.lastError);
     const broken = this.current;
     this.current = undefined;
-    void broken?.dispose(1_000).catch(() => undefined);
+    void broken?.dispose(1_000).catch(() => undefined); // a server that is still starting is ended too
+    if (error instanceof GivenUp) return this.enter("stopped");
+    this.lastError = this.ended?.words ?? (error instanceof Error ? error.message : String(error));
+    this.log.error(this.lastError);
     this.enter("failed");
   }
 
@@ -191,7 +205,7 @@ export class Session implements vscode.Disposable {
       traceOutputChannel: this.trace,
       revealOutputChannelOn: RevealOutputChannelOn.Never,
       initializationOptions: { settings: await serverSettings(undefined), trusted: vscode.workspace.isTrusted },
-      errorHandler: restartAFewTimes(this.log, () => this.currentState === "starting", (ended) => (this.ended = ended)),
+      errorHandler: restartAFewTimes(this.log, () => this.currentState === "running", (ended) => (this.ended = ended)),
       middleware: { ...this.middleware, workspace: { ...this.middleware.workspace, configuration: answerConfiguration } },
       markdown: { supportHtml: false },
     };
@@ -226,7 +240,7 @@ class QuietClient extends LanguageClient {
 
 function restartAFewTimes(
   log: vscode.LogOutputChannel,
-  isStarting: () => boolean,
+  isRunning: () => boolean,
   onEnd: (ended: Ending) => void,
 ): ErrorHandler {
   const deaths: number[] = [];
@@ -234,7 +248,7 @@ function restartAFewTimes(
     error: () => ({ action: ErrorAction.Continue }),
     closed: () => {
       const now = Date.now();
-      if (isStarting()) {
+      if (!isRunning()) {
         onEnd({ words: "The server ended while it was starting.", again: false });
         return { action: CloseAction.DoNotRestart };
       }

@@ -316,6 +316,65 @@ const scenarios = {
     });
   },
 
+  /** "Fill All Holes in File" in a notebook: all its cells, in one edit; and the answer says so. */
+  async cells() {
+    const cell = (...lines) => ({ cell_type: "code", execution_count: null, metadata: {}, outputs: [], source: lines });
+    const classes = SHOP.slice(0, SHOP.indexOf("\n\n\ndef total")).split(/(?<=\n)/);
+    const total = ["def total(orders: list[Order]) -> float:\n", "    return ..."];
+    const text = { cell_type: "markdown", metadata: {}, source: ["Twice the *total*: ..."] };
+    const metadata = { language_info: { name: "python" }, kernelspec: { name: "python3", display_name: "Python 3", language: "python" } };
+    const book = { cells: [cell(...classes), cell(...total), text, cell("twice = total([]) * ...")], metadata, nbformat: 4, nbformat_minor: 5 };
+    const script = { ...SCRIPT, "": [{ text: "2.0", tests: "not_run", detail: "no test reaches this hole" }] };
+    const space = workspace({ files: { "shop.ipynb": JSON.stringify(book) }, script });
+    return withEditor(space, {}, async (editor) => {
+      await editor.openNotebook("shop.ipynb");
+      await editor.page.locator(".notebookOverlay .cell .view-line").filter({ hasText: "return" }).click();
+      await editor.page.locator(".notebookOverlay .squiggly-hint").first().waitFor({ timeout: 90_000 });
+      await editor.command("Astral: Fill All Holes in File");
+      await editor.notification(/filled 2 of 2 holes in 2 cells, 1 verified; unverified: types ✓ · tests –/);
+      const saved = JSON.parse(await editor.saved("shop.ipynb"));
+      const sources = saved.cells.map(({ source }) => source.join(""));
+      const filled = total.join("").replace("...", "sum(order.price for order in orders)");
+      assert.deepEqual(sources, [classes.join(""), filled, text.source[0], "twice = total([]) * 2.0"]);
+      return {};
+    });
+  },
+
+  /** A server that never answers its first request, then one that stops answering: said, and restarted. */
+  async hang() {
+    const space = workspace();
+    const settings = join(space.folder, ".vscode", "settings.json");
+    mkdirSync(join(space.folder, ".vscode"));
+    writeFileSync(settings, JSON.stringify({ "astral-lsp.path": ["/bin/sh", "-c", "exec sleep 600"] }));
+    return withEditor(space, {}, async (editor) => {
+      await editor.openFile("shop.py");
+      await editor.status(/starting/);
+      await editor.goTo(12, 13);
+      await editor.page.keyboard.press("Control+Alt+Space");
+      await editor.notification(/waiting for the server to start/);
+      writeFileSync(settings, "{}");
+      await editor.page.waitForTimeout(2_000); // VS Code reads the settings again
+      await editor.command("Astral: Restart Server");
+      await editor.page.locator(list).filter({ hasText: "sum(order.price" }).waitFor({ timeout: 90_000 }); // it was still wanted
+      await leaveList(editor);
+
+      const starts = () => space.events().filter(({ event }) => event === "start");
+      const before = starts().length;
+      const { pid } = starts().at(-1);
+      process.kill(pid, "SIGSTOP");
+      await editor.page.keyboard.press("Control+Alt+Space");
+      await editor.notification(/the server has not answered for 20 s/, 120_000);
+      await editor.page.getByRole("button", { name: "Restart Server" }).first().click();
+      await until("another server", () => starts().length > before);
+      await editor.status(/^\s*Astral\s*$/);
+      await editor.goTo(12, 13);
+      await fillHole(editor);
+      await leaveList(editor);
+      await until("the old server to end", () => !existsSync(`/proc/${pid}`));
+      return {};
+    });
+  },
+
   /** Two folders in one window: each with its own settings and engine, one server; one folder leaves. */
   async roots() {
     const files = {
@@ -489,6 +548,12 @@ const scenarios = {
 
       await editor.command("Astral: Check the Environment (Doctor)");
       await until("the doctor's report", async () => /mypy/.test(plain(await editor.page.locator(".view-lines").allInnerTexts())), 90_000);
+      await editor.command("Astral: Show Menu");
+      await until("the menu", async () => (await editor.rows()).includes("Restart Server"));
+      await editor.page.keyboard.press("Escape");
+      await editor.command("Astral: Show Logs");
+      await editor.page.locator(".output-view-content .view-line, .part.panel .view-line").filter({ hasText: /starting/ }).first().waitFor();
+      await editor.command("View: Toggle Panel Visibility");
       await editor.command("Astral: Print Debug Information");
       await editor.page.locator(".tab.active").filter({ hasText: /Untitled|Astral debug/ }).waitFor();
       await until("the debug information", async () => /server from: setting/.test(plain(await editor.page.locator(".view-lines").allInnerTexts())));
@@ -549,6 +614,41 @@ const scenarios = {
       assert.deepEqual(readdirSync(storage), [], "something half-installed is left");
       await editor.status(/not installed/);
       return {};
+    });
+  },
+
+  /** An installation that succeeds: the wheel of this checkout (its dependencies are lent), used at once; removed again. */
+  async installed() {
+    const space = workspace();
+    const home = join(space.folder, "..");
+    execFileSync(PYTHON, ["-m", "hatchling", "build", "-t", "wheel", "-d", home], { cwd: ROOT });
+    const wheel = readdirSync(home).find((name) => name.endsWith(".whl"));
+    const bare = join(home, "bare");
+    execFileSync(PYTHON, ["-m", "venv", "--without-pip", bare]);
+    const lent = execFileSync(PYTHON, ["-c", "import pygls; print(pygls.__path__[0].rsplit('/', 1)[0])"], { encoding: "utf8" }).trim();
+    const settings = {
+      "astral-lsp.path": [],
+      "astral-lsp.interpreter": join(bare, "bin", "python"),
+      "astral-lsp.install.requirement": join(home, wheel),
+      "astral-lsp.install.pipArguments": ["--no-index", "--no-deps"],
+    };
+    return withEditor(space, { settings, env: { PYTHONPATH: lent, PYTHONNOUSERSITE: "1" } }, async (editor) => {
+      await editor.openFile("shop.py");
+      await editor.notification(/Install it into a private environment\?/);
+      const started = Date.now();
+      await editor.page.getByRole("button", { name: "Install", exact: true }).click();
+      await editor.status(/^\s*Astral\s*$/, 240_000);
+      const installMs = Date.now() - started;
+      await editor.page.locator(".squiggly-hint").first().waitFor({ timeout: 90_000 });
+      await editor.command("Astral: Print Debug Information");
+      await until("the debug information", async () => /server from: private/.test(plain(await editor.page.locator(".view-lines").allInnerTexts())));
+      const storage = join(editor.home, "data", "User", "globalStorage", "astral-lsp.astral-lsp", "server");
+      assert.deepEqual(readdirSync(storage), ["a"]);
+      await editor.command("Astral: Remove the Private Environment");
+      await editor.page.getByRole("button", { name: "Remove", exact: true }).click();
+      await editor.status(/not installed/);
+      assert.equal(existsSync(storage), false);
+      return { installMs };
     });
   },
 };

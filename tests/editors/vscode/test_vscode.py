@@ -52,13 +52,16 @@ def missing() -> str:
         "ghost",
         "refine",
         "notebook",
+        "cells",
         "roots",
         "untitled",
         "file",
         "selection",
         "trust",
         "life",
+        "hang",
         "install",
+        "installed",
     ],
 )
 def test_scenario(scenario: str) -> None:

@@ -79,7 +79,7 @@ test('hover tells the type, the hint and the names that fit', function()
   local text = client:request_sync('textDocument/hover', params, 5000, bufnr).result.contents.value
   T.has(text, 'list[int]')
   T.has(text, 'Sum of the totals of all lines')
-  T.has(text, '`self.lines` | `list[orders.Line]`')
+  T.has(text, '`self.lines` | `list[Line]`')
 end)
 
 test('a chosen fill is inserted with its verdicts, and one undo takes it back', function()
@@ -107,7 +107,7 @@ test('a chosen fill is inserted with its verdicts, and one undo takes it back', 
   T.eq(before, T.text(bufnr))
 end)
 
-test('the list of code actions names the fills that are known and what else can be done', function()
+test('the list of code actions names what can be done', function()
   local bufnr = open()
   go('amounts: list[int] = ...')
   local asked = T.select(function()
