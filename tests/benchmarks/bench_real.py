@@ -107,7 +107,8 @@ async def _measure(
     for what, verdict, right in (("original", ran[0], "passed"), ("wrong", ran[1], "failed")):
         if verdict.status not in (right, "not_run") or (reached and verdict.status != right):
             figures.wrong.append(f"tests, {what}: {verdict.status}, {verdict.detail} at {place}")
-    if judged[1].status != "failed" and judged[1].applies:  # else no mypy of the project's looks there
+    silenced = "type: ignore" in judged[1].detail  # by the author, on that very line
+    if judged[1].status != "failed" and judged[1].applies and not silenced:  # else no mypy looks there
         figures.wrong.append(f"types, wrong: {judged[1].status}, {judged[1].detail} at {place}")
     said = judged[0].status if judged[0].applies else "left alone"
     figures.count(f"originals {said} by mypy")
