@@ -135,8 +135,9 @@ class ArEngine:
         if control.stop():  # out of time: what the streams said of themselves must do
             return [one for one in pool if one.reading is not _UNREAD]
         readings = self.likelihood.texts(context, forced, [one.text for one in unread], control.stop)
-        for one, reading in zip(unread, readings, strict=False):
-            one.reading, one.evaluations = reading, one.evaluations + 1
+        for one, reading in zip(unread, readings, strict=True):
+            if reading is not None:
+                one.reading, one.evaluations = reading, one.evaluations + 1
         pool = [one for one in pool if one.reading is not _UNREAD]
         if control.stop():
             return pool

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from astral_model.backbone import Backbone, Cache
+from astral_model.batches import like_lengths
 
 HEAD_CHARS = 72
 """Characters of the suffix that are read after a text."""
@@ -64,13 +65,16 @@ class Likelihood:
         vocab = backbone.tokenizer.vocab
         self.end_ids = torch.tensor([vocab[token] for token in END_TOKENS if token in vocab])
 
-    def texts(self, context: Cache, forced: str, texts: list[str], stop: Stop = _never) -> list[Reading]:
+    def texts(
+        self, context: Cache, forced: str, texts: list[str], stop: Stop = _never
+    ) -> list[Reading | None]:
         """p(text) and p(end | text), each after the healed part; ``context`` ends before ``<fim_middle>``.
-        Of fewer texts, the first ones, when ``stop()`` says so."""
+        None for what was not read when ``stop()`` said so: the longer ones."""
         tokenizer = self.backbone.tokenizer
         bodies = [tokenizer.encode(forced + text) if forced + text else [] for text in texts]
         rows = [_Row([tokenizer.fim_middle, *body], range(len(body)), len(body)) for body in bodies]
-        return [Reading(sum(steps), len(steps), end) for steps, end in self._pass(context, rows, stop)]
+        found = self._pass(context, rows, stop)
+        return [None if one is None else Reading(sum(one[0]), len(one[0]), one[1]) for one in found]
 
     def suffixes(
         self, plain: Cache, forced: str, texts: list[str], suffix: str, stop: Stop = _never
@@ -86,7 +90,8 @@ class Likelihood:
             ids, split = self._joint(forced + text, head)
             rows.append(_Row([last, *ids], range(split, len(ids))))
         found = self._pass(plain.truncated(plain.length - 1), rows, stop)
-        return [sum(steps) for steps, _ in found] if len(found) == len(rows) else [0.0] * len(rows)
+        sums = [sum(one[0]) for one in found if one is not None]
+        return sums if len(sums) == len(rows) else [0.0] * len(rows)
 
     def _joint(self, text: str, head: str) -> tuple[list[int], int]:
         """Tokens of ``text + head`` as one text, and how many of them lie wholly inside ``text``."""
@@ -101,13 +106,14 @@ class Likelihood:
         return ids, count
 
     @torch.no_grad()
-    def _pass(self, context: Cache, rows: list[_Row], stop: Stop) -> list[tuple[list[float], float]]:
-        """log p of the asked tokens of each row, and log p(end) where it is asked (else 0)."""
-        found: list[tuple[list[float], float]] = []
-        for start in range(0, len(rows), _ROWS):
+    def _pass(self, context: Cache, rows: list[_Row], stop: Stop) -> list[tuple[list[float], float] | None]:
+        """log p of the asked tokens of each row, and log p(end) where it is asked (else 0); None for rows
+        that ``stop()`` left unread."""
+        found: list[tuple[list[float], float] | None] = [None] * len(rows)
+        for batch in like_lengths([len(row.ids) for row in rows], _ROWS):
             if stop():
                 break
-            part = rows[start : start + _ROWS]
+            part = [rows[index] for index in batch]
             ids = torch.zeros(len(part), max(len(row.ids) for row in part), dtype=torch.long)
             for index, row in enumerate(part):
                 ids[index, : len(row.ids)] = torch.tensor(row.ids)
@@ -120,12 +126,12 @@ class Likelihood:
                 [row.ids[i + 1] for i in row.asked] + ([-1] if row.end_at is not None else []) for row in part
             ]
             flat = self._targets(torch.cat(asked), [token for row in targets for token in row])
-            for row in part:
+            for index, row in zip(batch, part, strict=True):
                 steps, flat = flat[: len(row.asked)], flat[len(row.asked) :]
                 end = 0.0
                 if row.end_at is not None:
                     end, flat = flat[0], flat[1:]
-                found.append((steps, end))
+                found[index] = (steps, end)
         return found
 
     def _targets(self, hidden: Tensor, targets: list[int]) -> list[float]:

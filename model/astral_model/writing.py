@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from astral_model.backbone import Cache
+from astral_model.batches import like_lengths
 from astral_model.decoding import Vocabulary
 from astral_model.denoiser import Denoiser
 
@@ -186,21 +187,20 @@ def read(
     place = torch.full((base.shape.vocab,), -1)
     columns = vocabulary.all_ids(extra)
     place[columns] = torch.arange(len(columns))
-    found: list[tuple[float, int]] = []
-    for first in range(0, len(texts), 8):
-        part = texts[first : first + 8]
+    found = [(-torch.inf, 0)] * len(texts)
+    for batch in like_lengths([len(tokens) for tokens in texts], 8):
+        part = [texts[index] for index in batch]
         longest = max(map(len, part))
         ids = torch.full((len(part), longest), vocabulary.end)
         for n, tokens in enumerate(part):
             ids[n, : len(tokens)] = torch.tensor(tokens, dtype=torch.long)
         feed = torch.cat([torch.full((len(part), 1), base.tokenizer.fim_middle), ids], 1)  # (N, 1 + T)
         hidden, _ = base.forward(feed, context=context, adapter=denoiser.adapter)
-        for n, tokens in enumerate(part):
+        for n, (index, tokens) in enumerate(zip(batch, part, strict=True)):
             target = torch.tensor([*tokens, vocabulary.end])[given:]
             logits = vocabulary.logits(hidden[n, given : len(tokens) + 1].contiguous(), extra)
-            if bool((place[target] < 0).any()):
-                found.append((-torch.inf, len(target)))
-                continue
-            chances = logits.log_softmax(-1).gather(1, place[target][:, None])
-            found.append((float(chances.sum()), len(target)))
+            total = -torch.inf
+            if bool((place[target] >= 0).all()):
+                total = float(logits.log_softmax(-1).gather(1, place[target][:, None]).sum())
+            found[index] = (total, len(target))
     return found
