@@ -140,6 +140,11 @@ async def test_an_unknown_name_counts_where_types_do_not(bench: Bench) -> None:
     assert await bench.statuses(text, "no_such_name", "''") == ["failed", "not_run"]
 
 
+async def test_a_type_that_nobody_determines_counts_only_where_mypy_looks(bench: Bench) -> None:
+    text = "import sys\nif sys.platform != 'x':\n    raise OSError\nv = len\ndef f() -> None:\n    $0\n"
+    assert await bench.statuses(text, "v", "no_such_name") == ["not_run", "failed"]
+
+
 async def test_bases_of_classes_are_checked(bench: Bench) -> None:
     text = "import enum\nn = 1\nclass A($0.Enum):\n    x = 1\n"
     assert await bench.statuses(text, "enum", "nope", "n") == ["passed", "failed", "failed"]
