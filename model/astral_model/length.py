@@ -12,7 +12,7 @@ LEAST = 8
 LONGEST = 96
 """Tokens of the longest answers the adapter was trained on (94), the end, and one."""
 
-ROOM = {"expression": 16, "statements": 40, "any": 40}
+ROOM = {"expression": 16, "statements": 40, "any": 24}
 """Tokens that another candidate may have beyond twice those of one that ended."""
 
 

@@ -25,6 +25,7 @@ from astral_model.decoding import Canvas, Decoding, Vocabulary, unmask
 from astral_model.denoiser import Denoiser
 from astral_model.healing import heal
 from astral_model.order import OrderName
+from astral_model.start_length import calibrated, first_step_confidence
 from astral_model.writing import Row, Writing, write
 from torch import Tensor
 
@@ -112,8 +113,13 @@ def decode(
     owed: list[bytes],
     canvas: int,
     how: Decoding,
+    *,
+    calibrate: bool = False,
 ) -> tuple[list[str], int]:
-    """Texts of the best fill of each example, healed part included; with the number of row evaluations."""
+    """Texts of the best fill of each example, healed part included; with the number of row evaluations.
+
+    ``calibrate``: elastic rows start with the length that CAL finds; its pass counts one evaluation a size.
+    """
     texts: list[str] = []
     evaluations = 0
     tokenizer = denoiser.backbone.tokenizer
@@ -135,13 +141,27 @@ def decode(
             texts += [tokenizer.decode(row.tokens) for row in rows]
             continue
         shape = Canvas.given_end if how.elastic else Canvas.blank
-        state = shape([how.start if how.elastic else canvas] * len(part), vocabulary.end, owed[i : i + 8])
+        sizes = [how.start if how.elastic else canvas] * len(part)
+        if calibrate:
+            sure = first_step_confidence(denoiser, vocabulary, cache, start=mask.sum(1), context_mask=mask)
+            sizes = calibrated(sure)
+            evaluations += sure.numel()
+        state = shape(sizes, vocabulary.end, owed[i : i + 8])
         unmask(denoiser, vocabulary, cache, state, how, start=mask.sum(1), context_mask=mask)
         evaluations += state.evaluations
         for row in range(len(part)):
             length = state.length(row, vocabulary.end)
             texts.append(tokenizer.decode(state.ids[row, : canvas if length is None else length].tolist()))
     return texts, evaluations
+
+
+def print_bias(denoiser: Denoiser, vocabulary: Vocabulary, examples: list[Example]) -> None:
+    """What `astral_model.start_length.BIAS` is on ``examples``: holes other than those that are measured."""
+    found = []
+    for i in range(0, len(examples), 4):
+        cache, mask = contexts_of(denoiser.backbone, examples[i : i + 4])
+        found.append(first_step_confidence(denoiser, vocabulary, cache, start=mask.sum(1), context_mask=mask))
+    print("bias", [round(float(mean), 3) for mean in torch.cat(found).mean(0)], flush=True)
 
 
 def interval(hits: int, cases: int) -> tuple[float, float]:
@@ -240,6 +260,7 @@ def main() -> None:
     parser.add_argument("--groups", default="mid_line,line,span")
     parser.add_argument("--threshold", type=float, default=0.9)
     parser.add_argument("--elastic", type=int, default=0, help="start with so many masks, grow and shrink")
+    parser.add_argument("--calibrated", action="store_true", help="with --elastic: CAL's start length")
     parser.add_argument("--no-loss", action="store_true")
     parser.add_argument("--show", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
@@ -265,6 +286,10 @@ def main() -> None:
             print(path.name, order, json.dumps(found), flush=True)
     if not options.cases:
         return
+    if options.calibrated:
+        print_bias(
+            denoiser, vocabulary, pick(dataset, MID_LINE, 2 * options.cases, options.canvas)[options.cases :]
+        )
     groups = {"mid_line": MID_LINE, "line": frozenset(["line"]), "span": frozenset(["span", "rest_of_line"])}
     for order in orders:
         for name in options.groups.split(","):
@@ -273,7 +298,9 @@ def main() -> None:
             began = time.time()
             how = Decoding(order, options.threshold, elastic=options.elastic > 0, start=options.elastic)
             owed = [owed_by(e, backbone) for e in examples]
-            texts, evaluations = decode(denoiser, vocabulary, examples, owed, options.canvas, how)
+            texts, evaluations = decode(
+                denoiser, vocabulary, examples, owed, options.canvas, how, calibrate=options.calibrated
+            )
             answers = [backbone.tokenizer.decode(e.answer.tolist()) for e in examples]
             hits = sum(a.strip() == b.strip() for a, b in zip(texts, answers, strict=True))
             low, high = interval(hits, len(examples))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -11,6 +12,7 @@ from astral_model.backbone import Cache
 from astral_model.decoding import Canvas, Decoding, unmask
 from astral_model.elastic import gaps
 from astral_model.order import OrderName
+from astral_model.start_length import BIAS, SIZES, calibrated, first_step_confidence
 from torch import Tensor
 from training.elastic import Slot, stretch
 
@@ -133,6 +135,29 @@ def test_gaps_of_any_size_in_a_text_are_mended(seed: int) -> None:
         shown.clamp(min=0), masked, torch.ones_like(masked), torch.zeros(masked.shape), [b""], [0]
     )
     assert unmasked(canvas, "anchored") == TRUTH
+
+
+class Unsure(Oracle):
+    """Spreads its guesses over all tokens the more, the farther a canvas is from the right size, and is surer
+    on short ones for no good reason."""
+
+    def hidden(self, ids: Tensor, masked: Tensor, context: Cache, **more: object) -> Tensor:
+        out = super().hidden(ids, masked, context, **more)
+        for row, size in enumerate(masked.sum(1).tolist()):
+            bias = BIAS[SIZES.index(size)]
+            wanted = bias * (1.3 if size == 8 else 1.0)
+            flat = torch.zeros(SIZE)
+            flat[3] = math.log(wanted * (SIZE - 2) / (1 - wanted))  # p(token 3) = wanted among end and text
+            out[row] = flat
+        return out
+
+
+def test_the_start_length_is_the_one_that_is_surer_than_its_bias() -> None:
+    context = cast(Cache, SimpleNamespace(keys=[torch.zeros(2, 1, 1, 1)]))
+    found = first_step_confidence(cast(Any, Unsure()), cast(Any, Words()), context)
+    assert found.shape == (2, len(SIZES))
+    assert int(found[0].argmax()) == 0, "short canvases look best"
+    assert calibrated(found) == [8, 8]
 
 
 def test_a_row_grows_no_larger_than_it_may_and_still_ends() -> None:
