@@ -4,13 +4,15 @@ Differences from pygls's `LanguageServerProtocol` (2.1), each for a measured rea
 - ``workspace/executeCommand`` runs in the request's own task, so that ``$/cancelRequest`` stops it;
 - requests that cannot be deserialised, or come before ``initialize`` or after ``shutdown``, get an error;
 - buffers are ours (`documents.Documents`), because pygls breaks lines where LSP does not;
-- ``window/workDoneProgress/cancel`` reaches our own map of running work.
+- ``window/workDoneProgress/cancel`` reaches our own map of running work;
+- a number that JSON has not (a score of minus infinity) is sent as null.
 """
 
 from __future__ import annotations
 
 import asyncio
 import inspect
+import json
 import logging
 from collections.abc import Generator
 from concurrent.futures import Future
@@ -110,6 +112,19 @@ class AstralProtocol(LanguageServerProtocol):
         self._send_data({
             "jsonrpc": self.VERSION, "id": request_id, "error": {"code": error.code, "message": error.message}
         })  # fmt: skip
+
+    def _send_data(self, data: Any) -> None:
+        """Write one message, in numbers that JSON has: Python's own ``-Infinity`` makes an editor drop the
+        whole message, and whoever asked waits for ever."""
+        if not data or self.writer is None:
+            return
+        try:
+            body = json.dumps(data, default=self._serialize_message)
+            if "NaN" in body or "Infinity" in body:
+                body = json.dumps(json.loads(body, parse_constant=lambda _name: None))
+            self.writer.write(f"Content-Length: {len(body)}\r\n\r\n{body}".encode("ascii"))
+        except Exception:
+            log.exception("a message could not be sent")
 
     def _send_handler_result(self, future: Future[Any], *, msg_id: str | int) -> None:
         error = None if future.cancelled() else future.exception()

@@ -42,7 +42,8 @@ def _candidates(hole: Hole, document: Document) -> list[Fill]:
         Fill(first, -0.1, True, Verdicts(PASSED, PASSED, Verdict("passed", "3 tests", count=3))),
         Fill(f"second_{hole.id}", -0.2, False, Verdicts(PASSED, PASSED, not_run("untrusted workspace"))),
         Fill(f"'third_{hole.id}'", -0.3, False, Verdicts(PASSED, by_types, not_run("types failed"))),
-        Fill(f"fourth_{hole.id}", -0.4, False, Verdicts(PASSED, unavailable("mypy died"), by_tests)),
+        # a repaired text has no score of its own
+        Fill(f"fourth_{hole.id}", float("-inf"), False, Verdicts(PASSED, unavailable("mypy died"), by_tests)),
     ]
 
 

@@ -58,7 +58,8 @@ def test_an_editor_that_answers_nothing_gets_answers(silent: Silent, tmp_path: P
     answer, seconds = silent.command(1, "fillHole", **where)
     assert answer["result"]["applied"] == "first_1"
     assert seconds < 4.0
-    (fill, *_) = answer["result"]["fills"]
+    (fill, *_, repaired) = answer["result"]["fills"]
+    assert repaired["score"] is None, "minus infinity is no JSON"
     answer, seconds = silent.command(2, "applyFill", **fill["argument"])
     assert answer["result"]["applied"] == "first_1"
     assert seconds < 4.0
