@@ -9,6 +9,7 @@ import {
   type LanguageClient,
   type Middleware,
 } from "vscode-languageclient/node";
+import { withBar } from "./bar";
 import { oneLine } from "./core/candidates";
 import { whenSlow } from "./core/limit";
 import { Drawings, type Drawing } from "./drawing";
@@ -63,8 +64,8 @@ export class Commands {
     add("fillHole", (client, editor) => this.fill(client, editor, at(editor)));
     add("refillSelection", (client, editor) => this.fill(client, editor, selected(editor)));
     add("refineHole", (client, editor) => atOnce(client, COMMAND.refineHole, at(editor)));
-    add("fillFunction", (client, editor) => ask(client, COMMAND.fillFunction, at(editor)));
-    const fillFile = (): Promise<unknown> => this.withFile((client, uri) => ask(client, COMMAND.fillFile, { uri }));
+    add("fillFunction", (client, editor) => askLong(client, COMMAND.fillFunction, at(editor)));
+    const fillFile = (): Promise<unknown> => this.withFile((client, uri) => askLong(client, COMMAND.fillFile, { uri }));
     context.subscriptions.push(vscode.commands.registerCommand(`${SECTION}.fillFile`, fillFile));
     add("makeHole", (client, editor) => ask(client, COMMAND.makeHole, selected(editor)));
     add("explainRejected", (client, editor) => this.explain(client, at(editor)));
@@ -111,9 +112,13 @@ export class Commands {
   private async fill(client: LanguageClient, editor: vscode.TextEditor, where: Target): Promise<void> {
     let again = false;
     for (;;) {
-      const drawing = this.drawings.begin(client, { ...where, again });
+      let drawing: Drawing | undefined;
       try {
-        const found = await watched(client, drawing.ready);
+        const found = await withBar(client, (token) => {
+          drawing = this.drawings.begin(client, { ...where, again }, token);
+          return watched(client, drawing.ready);
+        });
+        if (!drawing) return;
         if (found.fills.length === 0) {
           void vscode.window.showWarningMessage(`Astral: ${found.message || "no candidate was found."}`);
           return;
@@ -127,7 +132,7 @@ export class Commands {
         if (answer.kind === "explain") return await this.explain(client, found.fills[0]?.argument ?? where);
         again = true;
       } finally {
-        drawing.dispose();
+        drawing?.dispose();
       }
     }
   }
@@ -183,6 +188,14 @@ function selected(editor: vscode.TextEditor): Target {
 
 async function ask(client: LanguageClient, command: string, argument: Target): Promise<unknown> {
   return watched(client, client.sendRequest(ExecuteCommandRequest.type, { command, arguments: [argument] }));
+}
+
+/** As `ask`, with a bar. */
+function askLong(client: LanguageClient, command: string, argument: Target): Promise<unknown> {
+  return withBar(client, (workDoneToken) => {
+    const params = { command, arguments: [argument], workDoneToken };
+    return watched(client, client.sendRequest(ExecuteCommandRequest.type, params));
+  });
 }
 
 /** A start that takes longer is spoken of to a person who waits for it. */

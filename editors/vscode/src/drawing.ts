@@ -25,6 +25,8 @@ export class Drawing implements vscode.Disposable {
     where: Target,
     /** The run's name in `astral/fills`. */
     readonly name: string,
+    /** Of the progress that is shown. */
+    workDoneToken: string,
     private readonly ended: (drawing: Drawing) => void,
   ) {
     this.ready = new Promise((resolve, reject) => {
@@ -32,7 +34,8 @@ export class Drawing implements vscode.Disposable {
       this.fail = reject;
     });
     this.ready.catch(() => undefined); // a run that is left early fails with nobody waiting
-    const params = { command: COMMAND.fillHole, arguments: [{ ...where, apply: false, patient: true, partial: name }] };
+    const argument = { ...where, apply: false, patient: true, partial: name };
+    const params = { command: COMMAND.fillHole, arguments: [argument], workDoneToken };
     void client.sendRequest(ExecuteCommandRequest.type, params, this.stop.token).then(
       (answer) => this.finish(answer),
       (error: unknown) => this.finish(undefined, error),
@@ -75,9 +78,9 @@ export class Drawings {
   private readonly running = new Map<string, Drawing>();
   private count = 0;
 
-  begin(client: LanguageClient, where: Target): Drawing {
+  begin(client: LanguageClient, where: Target, workDoneToken: string): Drawing {
     const name = `list ${++this.count}`;
-    const drawing = new Drawing(client, where, name, ({ name: gone }) => this.running.delete(gone));
+    const drawing = new Drawing(client, where, name, workDoneToken, ({ name: gone }) => this.running.delete(gone));
     this.running.set(name, drawing);
     return drawing;
   }
