@@ -66,6 +66,18 @@ async def test_where_the_hole_runs_at_import(oracle: TestsOracle, project: Proje
     assert "test_broken fails in the same way without the fill" in good.detail
 
 
+@pytest.mark.parametrize("hole", ["return $0", "$0"])
+async def test_one_that_never_comes_to_the_hole_costs_no_verdict(
+    oracle: TestsOracle, project: Project, hole: str
+) -> None:
+    project.write({"test_m.py": "import time, m\ndef test_slow(): time.sleep(60)\n" + TEST_ADD})
+    fills = ["a + b", "a"] if "return" in hole else ["return a + b", "return a"]
+    asked = project.hole("m.py", f"def add(a, b):\n    {hole}\n")
+    good, bad = await asked.run(oracle, fills, timeout_ms=2000.0)
+    assert (good.status, good.count, bad.status) == ("passed", 1, "failed"), (good, bad)
+    assert "test_slow not run" in good.detail
+
+
 WRECKERS = {
     "a loop": ("[0 for _ in iter(int, 1)]", "no end after"),
     "an end of the process": ("__import__('os')._exit(7)", "exit code 7"),

@@ -20,7 +20,7 @@ from .reach import LATER_CALL, Reach
 from .sandbox import Place
 from .session import PREPARE_SECONDS, TEST_SECONDS, Job, do
 from .supervise import Emit, Outcome, fork_run
-from .text import Buffer, Span, around, baseline, is_value
+from .text import Buffer, Span, around, baseline, call, is_value
 from .verdicts import Judge, Verdict, not_run, unavailable, verdict
 from .warm import MAX_BROKEN_TESTS, NotImported, Warm
 
@@ -137,7 +137,7 @@ class Keeper:
         left -= outcome.seconds
         if selection is None and self._learns(buffer, outcome, found, left):
             began = time.monotonic()
-            self._try_without(buffer, left)
+            self._try_without(buffer, left, _stand_in(outcome))
             left -= time.monotonic() - began
             known = self._without
             if left > 0 and (known.own or (outcome.ended != "done" and (known.using or known.endless))):
@@ -160,27 +160,33 @@ class Keeper:
     def _learns(self, buffer: Buffer, outcome: Outcome, found: Verdict, left: float) -> bool:
         """Whether it is worth to see what the tests do without any fill.
 
-        For holes that run at import, where every test seems to depend on the fill: when one fails, or has no
-        end. Once for a buffer: it takes a run of all tests.
+        Where the hole runs at import and so every test seems to depend on the fill: when one fails. Anywhere
+        when one has no end and is not known to come to the fill. Once for a buffer: it takes a run of all
+        tests.
         """
-        failed = found["status"] == "failed" and found.get("findings")
-        if not (failed or outcome.ended in ("timeout", "died")) or self._without.buffer == buffer:
-            return False
-        if not any(event["e"] == "ready" and event.get("always") for event in outcome.events):
+        always = _always(outcome)
+        failed = always and found["status"] == "failed" and found.get("findings")
+        ended = outcome.ended in ("timeout", "died") and (always or found["status"] == "not_run")
+        if not (failed or ended) or self._without.buffer == buffer:
             return False
         self._without = Without(buffer)
-        return is_value(buffer) and left > 0
+        return (is_value(buffer) or not always) and left > 0
 
-    def _try_without(self, buffer: Buffer, left: float) -> None:
-        """Run all tests with the hole's value left open; one that hangs costs only itself."""
+    def _try_without(self, buffer: Buffer, left: float, stand_in: str) -> None:
+        """Run all tests with ``stand_in`` in the hole; one that hangs costs only itself."""
         known, done = self._without, set[str]()
         end = time.monotonic() + min(PREPARE_SECONDS, left)
         for _ in range(MAX_BROKEN_TESTS):
             seconds = end - time.monotonic()
             if seconds <= 0:
                 break
-            self._place.write_module(buffer.filled(f"{LATER_CALL}()"))
-            job: Job = {"do": "without", "seconds": WITHOUT_SECONDS, "done": sorted(done)}
+            self._place.write_module(buffer.filled(stand_in))
+            job: Job = {
+                "do": "without",
+                "stand_in": stand_in,
+                "seconds": WITHOUT_SECONDS,
+                "done": sorted(done),
+            }
             outcome = self._run_job(buffer, job, seconds, seconds)
             for event in outcome.events:
                 if event["e"] == "test":
@@ -303,6 +309,17 @@ class Keeper:
         due = selection["held"] if selection is not None else self._sorted(buffer, timeout)[0]
         judge = Judge(buffer, fill, frozenset(self._flaky), beyond, self._excused(buffer), due)
         return judge.judge(outcome, timeout, self._reach.target)
+
+
+def _always(outcome: Outcome) -> bool:
+    """Whether the fill ran when the module was imported."""
+    return any(event["e"] == "ready" and event.get("always") for event in outcome.events)
+
+
+def _stand_in(outcome: Outcome) -> str:
+    """What to put into the hole instead of a fill: a value that notes when it is used where the module could
+    not be imported with a call that raises."""
+    return f"{LATER_CALL}()" if _always(outcome) else call(0)
 
 
 def main(fd: int, place: Place, has_pytest: bool) -> None:

@@ -23,7 +23,7 @@ from .collect import (
     wanted_files,
 )
 from .execute import Runner
-from .reach import LATER_CALL, Reach, mark_entry, mark_statement
+from .reach import Reach, mark_entry, mark_statement
 from .sandbox import Place, confine
 from .supervise import Emit, Event
 from .text import Buffer, compiled
@@ -137,11 +137,11 @@ class ColdRun:
         if collected is not None:
             run_items(runner, collected, items)
 
-    def without(self, buffer: Buffer, seconds: float, done: set[str], emit: Emit) -> None:
-        """Run all tests but those ``done`` with the hole's value left open; nothing when the import itself
+    def without(self, buffer: Buffer, stand_in: str, seconds: float, done: set[str], emit: Emit) -> None:
+        """Run all tests but those ``done`` with ``stand_in`` in the hole; nothing when the import itself
         needs it."""
         confine(self._place, seconds + PREPARE_SECONDS)
-        text = compiled(buffer.filled(f"{LATER_CALL}()"))
+        text = compiled(buffer.filled(stand_in))
         tree = ast.parse(text)
         environment(self._place)
         lines = buffer.fill_lines("")
@@ -271,7 +271,7 @@ def do(job: Job, place: Place, reach: Reach, has_pytest: bool, emit: Emit) -> No
     if job["do"] == "judge":
         cold.judge(buffer, job["fill"], job["seconds"], PREPARE_SECONDS, emit)
     else:
-        cold.without(buffer, job["seconds"], set(job["done"]), emit)
+        cold.without(buffer, job["stand_in"], job["seconds"], set(job["done"]), emit)
 
 
 def order(items: list[Any], words: list[str]) -> list[Any]:
