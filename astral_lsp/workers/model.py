@@ -287,8 +287,8 @@ def _libc() -> ctypes.CDLL | None:
 
 
 def limit_memory() -> None:
-    """Keep glibc from hoarding: few arenas. During a call freed blocks stay (paging them in anew took a tenth of
-    the time that reading a context takes); `_give_back_memory` returns them after it."""
+    """Keep glibc from hoarding: few arenas. During a call freed blocks stay (paging them in anew took a tenth
+    of the time that reading a context takes); `_give_back_memory` returns them after it."""
     libc = _libc()
     if libc is not None:
         libc.mallopt(-8, 2)  # M_ARENA_MAX
