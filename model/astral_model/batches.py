@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 PASS = 40
-"""Positions that cost as much as what every pass costs anyway, reading and widening the weights: one AVX512-BF16
-core took 170 ms and 4.4 ms a position."""
+"""Positions that cost as much as what every pass costs anyway, reading and widening the weights: one
+AVX512-BF16 core took 170 ms and 4.4 ms a position."""
 
 
 def like_lengths(lengths: Sequence[int], most: int) -> list[list[int]]:
