@@ -278,6 +278,26 @@ async def test_a_test_that_reaches_another_hole_decides_nothing(
     assert (verdict.status, verdict.detail) == ("not_run", "reaches another unfilled hole at line 2")
 
 
+async def test_a_hole_saved_in_another_file_decides_nothing_either(
+    oracle: TestsOracle, project: Project
+) -> None:
+    project.write(
+        {
+            "other.py": "TABLE = [__hole__]\ndef more(n):\n    return __hole__\n",
+            "test_m.py": "import m\ndef test_f(): assert m.f(1) == 3\n",
+        }
+    )
+    hole = project.hole("m.py", "from other import TABLE, more\ndef f(x):\n    return $0\n")
+    called, indexed, fine, wrong = await hole.run(oracle, ["more(x)", "TABLE[0]", "x + 2", "x"])
+    for verdict in (called, indexed):
+        assert (verdict.status, verdict.detail) == (
+            "not_run",
+            "reaches another unfilled hole in another file",
+        )
+    assert fine.status == "passed"
+    assert wrong.status == "failed"
+
+
 async def test_a_test_that_fails_anyway_is_not_held_against_a_fill(
     oracle: TestsOracle, project: Project
 ) -> None:

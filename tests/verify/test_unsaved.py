@@ -172,7 +172,7 @@ async def test_a_hole_in_another_buffer_stops_only_the_tests_that_reach_it(
     stopped, fine = await hole.run(oracle, ["n + more()", "n + 1"], unsaved=others)
     assert (stopped.status, stopped.detail) == (
         "not_run",
-        "reaches another unfilled hole in another open file",
+        "reaches another unfilled hole in another file",
     )
     assert fine.status == "passed"
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import ast
 import builtins
 import mmap
+from collections.abc import Callable
 from typing import Any
 
 from .text import HOLE_CALL, Position
@@ -13,9 +14,12 @@ from .text import HOLE_CALL, Position
 TARGET = 0
 SIZE = 1024
 _ENTERED = SIZE - 1
+_SAVED = SIZE - 2
 ENTER_CALL = "__astral_enter__"
 MARK_CALL = "__astral_mark__"
 LATER_CALL = "__astral_unfilled__"
+SAVED_HOLE = "__hole__"
+"""How a hole may stand in a file that is imported as it was saved."""
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -41,10 +45,11 @@ class Reach:
         setattr(builtins, HOLE_CALL, self._hole)
         setattr(builtins, ENTER_CALL, self._enter)
         setattr(builtins, MARK_CALL, self.mark)
-        setattr(builtins, LATER_CALL, lambda: Unfilled(self))
+        setattr(builtins, LATER_CALL, lambda: Unfilled(self.use))
+        setattr(builtins, SAVED_HOLE, Unfilled(lambda: self._hole(_SAVED)))
 
     def _hole(self, number: int) -> Any:
-        self._page[min(number, _ENTERED - 1)] = 1
+        self._page[min(number, _SAVED)] = 1
         raise ReachedHole("an unfilled hole was reached")
 
     def _enter(self) -> None:
@@ -80,19 +85,19 @@ class Reach:
 
 
 class Unfilled:
-    """Stands for the value of a hole that is computed at import: it may be bound and passed on, not used."""
+    """Stands for the value of a hole that nobody fills now: it may be bound and passed on, not used."""
 
-    __slots__ = ("reach",)
+    __slots__ = ("use",)
 
-    def __init__(self, reach: Reach) -> None:
-        object.__setattr__(self, "reach", reach)
+    def __init__(self, use: Callable[[], Any]) -> None:
+        object.__setattr__(self, "use", use)
 
     def __getattribute__(self, name: str) -> Any:
-        object.__getattribute__(self, "reach").use()
+        object.__getattribute__(self, "use")()
 
 
 def _use(self: Unfilled, *_: Any, **__: Any) -> Any:
-    object.__getattribute__(self, "reach").use()
+    object.__getattribute__(self, "use")()
 
 
 _OPERATORS = """

@@ -177,7 +177,7 @@ class Judge:
 
     def _where(self, hole: int) -> str:
         line = self._buffer.other_lines.get(hole)
-        return f"at line {line}" if line is not None else "in another open file"
+        return f"at line {line}" if line is not None else "in another file"
 
     def _notes(self, tests: list[Event], broken: list[Event]) -> list[str]:
         notes = []
