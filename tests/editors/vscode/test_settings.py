@@ -75,7 +75,8 @@ def test_what_runs_programs_is_restricted() -> None:
 
 def test_every_command_is_registered() -> None:
     source = "".join(path.read_text("utf-8") for path in sorted((EXTENSION / "src").glob("*.ts")))
-    registered = set(re.findall(r'\b(?:register|add)\("(\w+)"', source))
+    names = r'\b(?:register|add)\("(\w+)"', r"\bregisterCommand\(`\$\{SECTION\}\.(\w+)`"
+    registered = {name for pattern in names for name in re.findall(pattern, source)}
     assert {SECTION + name for name in registered} == {
         c["command"] for c in MANIFEST["contributes"]["commands"]
     }
