@@ -64,6 +64,23 @@ async def test_one_that_hangs_because_the_hole_is_open_counts(oracle: TestsOracl
     assert (good.status, good.count, bad.status) == ("passed", 1, "failed"), (good, bad)
 
 
+async def test_one_that_is_slow_by_itself_proves_nothing_against_a_fill(
+    oracle: TestsOracle, tmp_path: Path
+) -> None:
+    tests = """def test_quick(): assert m.add(1, 2) == 3
+def test_slow():
+    assert m.add(1, 2) == 3
+    time.sleep(5)
+    assert m.add(2, 2) == 4
+"""
+    fills = ("a + b", "a", "[0 for _ in iter(int, 1)]")
+    good, bad, endless = await verdicts(oracle, tmp_path, ADD, tests, *fills, timeout_ms=1000.0)
+    assert (good.status, good.applies) == ("not_run", True), good
+    assert good.detail == "test_slow: no end after 1000 ms, spent outside of the fill; 1 test passed before"
+    assert (bad.status, endless.status) == ("failed", "failed"), (bad, endless)
+    assert "no end after 1000 ms" in endless.detail
+
+
 async def test_nothing_passes_while_one_that_reaches_the_hole_had_no_time(
     oracle: TestsOracle, tmp_path: Path
 ) -> None:

@@ -115,8 +115,17 @@ class Judge:
             why = f"broke the test run: {said}"  # such as sys.modules emptied under pytest's feet
         if not reached and not any(event["ours"] for event in late):
             return self._unreached(outcome, during, why)
+        if outcome.ended == "timeout" and late and inside is None:
+            return self._elsewhere(outcome, during, why)
         found = finding(during, why, self._fill, self._buffer, inside, None)
         return verdict("failed", f"{short(during)}: {why}", findings=[found])
+
+    def _elsewhere(self, outcome: Outcome, during: str, why: str) -> Verdict:
+        """The time ran out outside of the fill, which was reached before: the test may be slow with any
+        fill."""
+        sound = [event for event in outcome.events if event["e"] == "test" and self._passed(event)]
+        before = f"; {count(len(sound), 'test')} passed before" if sound else ""
+        return not_run(f"{short(during)}: {why}, spent outside of the fill{before}")
 
     def _unreached(self, outcome: Outcome, during: str, why: str) -> Verdict:
         """The run ended in a test that had not come to the fill. What passed before counts, as long as no
