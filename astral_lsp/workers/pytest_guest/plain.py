@@ -63,11 +63,7 @@ class Inbox:
                     self._arrived.put(None)
                     break
                 self._waiting.append(message)
-        for index, message in enumerate(self._waiting):
-            if wanted(message):
-                del self._waiting[index]
-                return True
-        return False
+        return wire.remove_first(self._waiting, wanted)
 
     def _read(self, reader: wire.Reader) -> None:
         try:

@@ -35,6 +35,15 @@ def send(fd: int, message: Message) -> None:
         raise Closed(str(error)) from error
 
 
+def remove_first(waiting: list[Message], wanted: Callable[[Message], bool]) -> bool:
+    """Remove the first of ``waiting`` that is ``wanted``; True when there was one."""
+    for index, message in enumerate(waiting):
+        if wanted(message):
+            del waiting[index]
+            return True
+    return False
+
+
 class Reader:
     """Takes frames from a descriptor, keeping what has arrived of the next one."""
 
@@ -99,8 +108,4 @@ class Reader:
         one."""
         while (message := self.ready()) is not None:
             self._waiting.append(message)
-        for index, message in enumerate(self._waiting):
-            if wanted(message):
-                del self._waiting[index]
-                return True
-        return False
+        return remove_first(self._waiting, wanted)

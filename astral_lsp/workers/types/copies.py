@@ -15,8 +15,6 @@ from astral_lsp.workers.types.program import Program
 
 log = logging.getLogger(__name__)
 
-_MOST_ASKED = 400
-"""Candidates after which a copy is replaced by a fresh one: bounds what grafts leave behind."""
 _GRAFT_SECONDS = 1.5
 """A graft that takes longer is given up for a whole update."""
 
@@ -59,7 +57,7 @@ class Copies:
         self._fast = self._whole = None
 
     def _graft(self, text: str, fill: Span, seconds: float) -> list[Message] | None:
-        if self._fast is None or not self._fast.alive or self._fast.asked >= _MOST_ASKED:
+        if self._fast is None or self._fast.worn:
             if self._fast is not None:
                 self._fast.close()
             self._fast = Branch(_Grafter(self._program, self._baseline))
@@ -77,7 +75,7 @@ class Copies:
         path = self._baseline.path
         if not CAN_FORK:
             return self._program.try_text(path, text)
-        if self._whole is None or not self._whole.alive or self._whole.asked >= _MOST_ASKED:
+        if self._whole is None or self._whole.worn:
             if self._whole is not None:
                 self._whole.close()
             self._whole = Branch(Updater(self._program, self._baseline))

@@ -22,6 +22,10 @@ _MEMORY_BYTES = 2 << 30
 """How much more than now a copy may allocate."""
 
 
+MOST_ASKED = 400
+"""Questions after which a copy is replaced by a fresh one."""
+
+
 class BranchFailed(Exception):
     """The copy gave no answer; the message says why, for people."""
 
@@ -44,6 +48,11 @@ class Branch:
     def alive(self) -> bool:
         """Whether it may still be asked."""
         return self._pid is not None
+
+    @property
+    def worn(self) -> bool:
+        """Whether a fresh copy should take its place: it has ended, or was asked often enough."""
+        return not self.alive or self.asked >= MOST_ASKED
 
     def ask(self, question: Any, seconds: float) -> Any:
         """Return ``work(question)`` from the copy; raises BranchFailed and ends the copy otherwise."""

@@ -18,7 +18,7 @@ from astral_lsp.holes.model import Span
 from astral_lsp.holes.tree import SyntaxTree, parse
 from astral_lsp.workers.protocol import HoleTypes
 from astral_lsp.workers.types.expected import Observer
-from astral_lsp.workers.types.fork import CAN_FORK, Branch, BranchFailed
+from astral_lsp.workers.types.fork import CAN_FORK, MOST_ASKED, Branch, BranchFailed
 from astral_lsp.workers.types.frame import Frame, watch
 from astral_lsp.workers.types.graft import Graft, NotSound
 from astral_lsp.workers.types.program import Program
@@ -27,8 +27,6 @@ from astral_lsp.workers.types.text import Lines, Unreadable, call, skeleton
 log = logging.getLogger(__name__)
 
 _SECONDS = 1.5
-_MOST_ASKED = 400
-"""Looks after which a copy is given up: bounds what grafts leave behind."""
 _MOST_HOPELESS = 50
 _PLAIN = re.compile("[\0\ud800-\udfff]|\r(?!\n)|^\ufeff")
 """What the whole check treats in ways of its own."""
@@ -132,7 +130,7 @@ class _Base:
     def is_current(self) -> bool:
         """Whether what is outside of the file is still as it was."""
         same = self._builds == self._program.builds and self._others == self._program.others(self.frame.path)
-        return same and (self._branch is None or self._branch.asked < _MOST_ASKED)
+        return same and (self._branch is None or self._branch.asked < MOST_ASKED)
 
     def close(self) -> None:
         if self._branch is not None:

@@ -26,7 +26,6 @@ LEFT_ALONE = "your mypy does not check this function (no annotations; check_unty
 _ANNOTATED = ("typed_parameter", "typed_default_parameter")
 _WITHOUT_FUNCTIONS = ("expression_statement", "parameters", "return_statement", "argument_list", "comment")
 _DEFINES = re.compile(r"\bdef\b")
-_MOST_ASKED = 400
 
 
 class AsWritten:
@@ -86,7 +85,7 @@ class AsWritten:
 
     def messages(self, text: str, fill: Span, seconds: float, confirm: bool) -> list[Message] | str:
         """As `Copies.messages`, always by a whole update."""
-        if self._branch is None or not self._branch.alive or self._branch.asked >= _MOST_ASKED:
+        if self._branch is None or self._branch.worn:
             self.close()
             self._branch = Branch(_Writer(self._program, self._strict))
         answer: list[Message] | str

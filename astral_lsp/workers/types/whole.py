@@ -10,9 +10,6 @@ from astral_lsp.workers.types.messages import NOT_COUNTED, Message, is_of_order,
 from astral_lsp.workers.types.passes import undetermined
 from astral_lsp.workers.types.program import CannotCheck, Program
 
-_MOST_ASKED = 400
-"""Texts after which the copy is replaced by a fresh one."""
-
 
 class Whole:
     """What mypy says of whole texts of one file of the program."""
@@ -31,7 +28,7 @@ class Whole:
         """
         if not CAN_FORK:
             return _counted(self._program.try_text(self._path, text), self._path, text, fill)
-        if self._branch is None or not self._branch.alive or self._branch.asked >= _MOST_ASKED:
+        if self._branch is None or self._branch.worn:
             self.close()
             self._branch = Branch(_Checker(self._program, self._path, self._as_written))
         answer: list[Message] | str
