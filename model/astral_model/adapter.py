@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from astral_model.checkpoint import Shape
-from astral_model.linear import product
+from astral_model.linear import Dense, Int8, Linear, quantise
 
 LAYOUT = 1
 """Raised when the canvas layout changes: an adapter of another layout is refused."""
@@ -38,7 +38,7 @@ def linear_sizes(shape: Shape) -> dict[str, tuple[int, int]]:
 
 
 class Adapter(nn.Module):
-    """Trainable factors in fp32; `freeze` makes the copies in the base's dtype that passes use."""
+    """Trainable factors in fp32; `prepare` makes the copies that passes use."""
 
     def __init__(self, shape: Shape, rank: int = 32, scale: float = 2.0) -> None:
         super().__init__()
@@ -51,19 +51,25 @@ class Adapter(nn.Module):
         self.mask_embedding = nn.Parameter(torch.zeros(shape.d))
         self.vocabulary: Tensor | None = None
         """Token ids that losses ran over; None means all."""
-        self._ready: dict[str, Tensor] = {}
+        self._ready: dict[str, Linear] = {}
 
     def delta(self, layer: int, name: str, x: Tensor) -> Tensor:
         """Change of linear ``name`` of ``layer`` for input ``x`` (..., in): (..., out)."""
         key = f"{layer}_{name}"
-        return product(product(x, self._ready[f"{key}_a"]), self._ready[f"{key}_b"])
+        return self._ready[f"{key}_b"](self._ready[f"{key}_a"](x))
 
-    def prepare(self, dtype: torch.dtype, device: str = "cpu") -> None:
-        """Cast the factors for the next passes (differentiable under grad); ``scale`` goes into B."""
-        self._ready = {
-            name: (p * self.scale if name.endswith("_b") else p).to(device=device, dtype=dtype)
-            for name, p in self.factors.items()
-        }
+    def prepare(self, dtype: torch.dtype, device: str = "cpu", int8: bool = False) -> None:
+        """Copy the factors for the next passes (differentiable under grad); ``scale`` goes into B.
+
+        ``int8``: in bytes, beside a base in bytes. Few positions are not worth a bf16 product each: a pass of
+        four rows spends a quarter less time, see model/README.md.
+        """
+        self._ready = {}
+        for name, p in self.factors.items():
+            factor = p * self.scale if name.endswith("_b") else p
+            self._ready[name] = (
+                Int8(*quantise(factor), dtype) if int8 else Dense(factor.to(device=device, dtype=dtype))
+            )
 
     def save(
         self,
@@ -85,9 +91,18 @@ class Adapter(nn.Module):
 
     @classmethod
     def load(
-        cls, directory: Path, shape: Shape, base_sha256: str, dtype: torch.dtype, device: str = "cpu"
+        cls,
+        directory: Path,
+        shape: Shape,
+        base_sha256: str,
+        dtype: torch.dtype,
+        device: str = "cpu",
+        int8: bool = False,
     ) -> Adapter:
-        """Read a saved adapter, ready for inference and for nothing else. Raises `AdapterError`."""
+        """Read a saved adapter, ready for inference and for nothing else; ``int8`` as in `prepare`.
+
+        Raises `AdapterError`.
+        """
         try:
             card = json.loads((directory / "adapter.json").read_text())
             tensors = load_file(str(directory / "adapter.safetensors"))
@@ -104,7 +119,7 @@ class Adapter(nn.Module):
         adapter.load_state_dict({**state, "mask_embedding": tensors["mask_embedding"]})
         adapter.requires_grad_(False)
         adapter.card = card
-        adapter.prepare(dtype, device)
+        adapter.prepare(dtype, device, int8)
         adapter.factors.clear()  # only the prepared copies are used from here on
         return adapter
 

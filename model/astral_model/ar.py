@@ -15,7 +15,7 @@ from torch import Tensor
 from astral_model.backbone import Backbone, Cache
 from astral_model.contexts import Contexts
 from astral_model.engine import Control, Draft, Request
-from astral_model.healing import ForcedBytes, heal
+from astral_model.healing import heal
 from astral_model.likelihood import Likelihood, Reading
 from astral_model.ranking import Evidence, score
 from astral_model.seam import Seam
@@ -44,16 +44,18 @@ _UNREAD = Reading(0.0, 0, 0.0)
 class ArEngine:
     """See the module. Not thread-safe.
 
-    ``contexts``: to share with another engine over the same backbone.
+    ``contexts``, ``likelihood``: to share with another engine over the same backbone.
     """
 
     name = "ar"
 
-    def __init__(self, backbone: Backbone, contexts: Contexts | None = None) -> None:
+    def __init__(
+        self, backbone: Backbone, contexts: Contexts | None = None, likelihood: Likelihood | None = None
+    ) -> None:
         self.backbone = backbone
         self.contexts = contexts or Contexts(backbone)
-        self.likelihood = Likelihood(backbone)
-        self._forced = ForcedBytes(backbone.tokenizer.pieces)
+        self.likelihood = likelihood or Likelihood(backbone)
+        self.vocabulary = self.likelihood.vocabulary
         self._special = backbone.tokenizer.special_ids
 
     # --- the engine's face --------------------------------------------------------------------------------
@@ -191,6 +193,7 @@ class ArEngine:
     ) -> list[Stream]:
         """Draw ``count`` streams at once: the first greedily (unless ``warm``), the others at random."""
         base = self.backbone
+        extra, columns = self.likelihood.columns(context.ids, base.tokenizer.encode(forced + keep))
         tried = len(request.rejected) if warm else 0  # another seed and other first tokens each round
         generator = torch.Generator().manual_seed(request.seed + tried)
         streams = [Stream(forced + keep) for _ in range(count)]
@@ -199,11 +202,11 @@ class ArEngine:
         middle = torch.full((1, 1), base.tokenizer.fim_middle, device=base.device)
         hidden, past = base.forward(middle, context=context)
         past = past.rows(torch.zeros(count, dtype=torch.long))
-        logits = base.logits(hidden[:, -1]).expand(count, -1)
+        logits = self.vocabulary.logits(hidden[:, -1], extra).expand(count, -1)
         part = control.part(DRAW_SHARE)
         while not part.stop():
             control.evaluations += len(alive)
-            kept = self._step(logits, streams, owed, alive, None if warm else 0, tried, generator)
+            kept = self._step(logits, columns, streams, owed, alive, None if warm else 0, tried, generator)
             kept = [row for row in kept if self._goes_on(streams[alive[row]], keep, request, frame)]
             if not kept:
                 break
@@ -212,7 +215,7 @@ class ArEngine:
                 alive = [alive[row] for row in kept]
             last = torch.tensor([[streams[index].tokens[-1]] for index in alive], device=base.device)
             hidden, past = base.forward(last, context=context, past=past)
-            logits = base.logits(hidden[:, -1])
+            logits = self.vocabulary.logits(hidden[:, -1], extra)
         if part.ended != "done":
             control.ended = part.ended
         return streams
@@ -220,6 +223,7 @@ class ArEngine:
     def _step(
         self,
         logits: Tensor,
+        columns: Tensor,
         streams: list[Stream],
         owed: list[bytes],
         alive: list[int],
@@ -227,29 +231,45 @@ class ArEngine:
         tried: int,
         generator: torch.Generator,
     ) -> list[int]:
-        """Choose a token for each living stream; return the rows that go on. ``greedy``: the stream that
-        takes the best token always; ``tried``: first tokens that were used before."""
+        """Choose a token for each living stream by its ``logits`` over ``columns``; return the rows that go
+        on. ``greedy``: the stream that takes the best token always; ``tried``: first tokens that were used
+        before."""
         log_probs = logits.log_softmax(-1)
-        ends = log_probs[:, self.likelihood.end_ids].logsumexp(-1).tolist()
+        ends = log_probs[:, torch.isin(columns, self.likelihood.end_ids)].logsumexp(-1).tolist()
         kept: list[int] = []
         for row, index in enumerate(alive):
             stream = streams[index]
-            allowed = torch.tensor(self._forced.allowed(owed[index])) if owed[index] else None
-            if index == greedy:
-                token = _choose(log_probs[row], allowed, None)
-            else:
-                start = None if stream.tokens else index + tried
-                token = _choose(log_probs[row], allowed, generator, start)
+            start = None if stream.tokens else index + tried
+            drawn = None if index == greedy else generator
+            token, chance = self._choose(log_probs[row], columns, owed[index], drawn, start)
             stream.end_log_probs.append(ends[row])
             if token in self._special:
                 stream.ended = True
                 continue
             stream.tokens.append(token)
-            stream.log_probs.append(float(log_probs[row, token]))
+            stream.log_probs.append(chance)
             if owed[index]:
-                owed[index] = self._forced.rest(owed[index], token)
+                owed[index] = self.vocabulary.forced.rest(owed[index], token)
             kept.append(row)
         return kept
+
+    def _choose(
+        self,
+        log_probs: Tensor,
+        columns: Tensor,
+        owed: bytes,
+        generator: torch.Generator | None,
+        start: int | None,
+    ) -> tuple[int, float]:
+        """A token that agrees with the ``owed`` bytes, and its log probability (see `_pick`)."""
+        admissible = log_probs
+        if owed:
+            agrees = self.vocabulary.agrees(owed, columns)
+            if not bool(agrees.any()):
+                return self.vocabulary.forced.allowed(owed)[0], 0.0
+            admissible = log_probs.masked_fill(~agrees, -torch.inf).log_softmax(-1)
+        column = _pick(admissible, generator, start)
+        return int(columns[column]), float(log_probs[column])
 
     def _goes_on(self, stream: Stream, keep: str, request: Request, frame: Frame) -> bool:
         """Whether drawing more of ``stream`` can still change where it ends."""
@@ -259,26 +279,19 @@ class ArEngine:
         return not has_left(keep + text, request.suffix, frame)
 
 
-def _choose(
-    log_probs: Tensor, allowed: Tensor | None, generator: torch.Generator | None, start: int | None = None
-) -> int:
-    """Greedy without a generator, else nucleus sampling; ``allowed`` restricts the ids.
+def _pick(log_probs: Tensor, generator: torch.Generator | None, start: int | None) -> int:
+    """A column: the best without a generator, else by nucleus sampling.
 
-    ``start``: take the start-th best token (from 0) instead, if it is likely enough to be worth a stream.
+    ``start``: take the start-th best (from 0) instead, if it is likely enough to be worth a stream.
     """
-    if allowed is not None:
-        log_probs = log_probs[allowed].log_softmax(-1)
     if generator is None:
-        place = int(log_probs.argmax())
-    else:
-        sharp = (log_probs / TEMPERATURE).softmax(-1)
-        values, ids = sharp.topk(min(TOP_K, len(log_probs)))
-        if start is not None and start < len(ids) and float(log_probs[ids[start]].exp()) >= FAIR_START:
-            place = int(ids[start])
-        else:
-            values = values.masked_fill(values.cumsum(0) - values > TOP_P, 0)
-            place = int(ids[torch.multinomial(values, 1, generator=generator)])
-    return int(allowed[place]) if allowed is not None else place
+        return int(log_probs.argmax())
+    sharp = (log_probs / TEMPERATURE).softmax(-1)
+    values, ids = sharp.topk(min(TOP_K, len(log_probs)))
+    if start is not None and start < len(ids) and float(log_probs[ids[start]].exp()) >= FAIR_START:
+        return int(ids[start])
+    values = values.masked_fill(values.cumsum(0) - values > TOP_P, 0)
+    return int(ids[torch.multinomial(values, 1, generator=generator)])
 
 
 def _trimmed(text: str, request: Request) -> str:

@@ -76,10 +76,15 @@ class Backbone:
         self._inverse_frequency = 1.0 / self.shape.rope_base**half  # (H / 2,)
 
     @property
+    def int8(self) -> bool:
+        """Whether matrices are kept in bytes."""
+        return isinstance(self.output, Int8)
+
+    @property
     def form(self) -> str:
         """How weights are kept and computed with, for people: 'bfloat16', or 'int8, bfloat16'."""
         name = str(self.dtype).removeprefix("torch.")
-        return f"int8, {name}" if isinstance(self.output, Int8) else name
+        return f"int8, {name}" if self.int8 else name
 
     @classmethod
     def load(
@@ -280,9 +285,10 @@ def attend(
     Query heads of a group, and rows that share a context, are folded into matrix rows: two GEMMs instead of a
     repeated cache (torch's fused CPU kernel has a slow backward). On a CPU it computes in fp32: lengths are
     new at nearly every call, and oneDNN compiles a bf16 kernel for each and keeps it (see
-    `astral_model.linear.product`), which costs more than the halved numbers save. Returns (N, T, Q * H).
+    `astral_model.linear.product`), which costs more than the halved numbers save; not under gradients, where
+    it costs a sixth of a training step. Returns (N, T, Q * H).
     """
-    if q.dtype == torch.bfloat16 and q.device.type == "cpu":
+    if q.dtype == torch.bfloat16 and q.device.type == "cpu" and not q.requires_grad:
         wide = [None if x is None else x.float() for x in (context_k, context_v, own_bias, context_bias)]
         return attend(q.float(), k.float(), v.float(), *wide).to(q.dtype)
     n, heads, t, width = q.shape

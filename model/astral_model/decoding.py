@@ -16,69 +16,10 @@ from torch import Tensor
 
 from astral_model import elastic
 from astral_model.backbone import Cache
-from astral_model.corruption import role_of
 from astral_model.denoiser import Denoiser
 from astral_model.elastic import START
-from astral_model.healing import ForcedBytes
 from astral_model.order import OrderName, choose
-
-
-class Vocabulary:
-    """The tokens a canvas may hold, and their output rows: those the adapter was trained over, never special
-    ones but the end, and whatever stands in the context (so any name there can be copied)."""
-
-    def __init__(self, denoiser: Denoiser, ids: Tensor | None) -> None:
-        tokenizer = denoiser.backbone.tokenizer
-        size = denoiser.backbone.shape.vocab
-        every = ids if ids is not None else torch.arange(size)
-        banned = torch.zeros(size, dtype=torch.bool)
-        banned[list(tokenizer.special_ids)] = True
-        banned[tokenizer.end] = False
-        self.ids = every[~banned[every]]  # (W,)
-        self.rows = denoiser.backbone.output.rows(self.ids)  # (W, D)
-        self.end = tokenizer.end
-        self.expand = tokenizer.expand
-        self._backbone = denoiser.backbone
-        self._banned = banned
-        self._known = torch.zeros(size, dtype=torch.bool)
-        self._known[self.ids] = True
-        self.roles = torch.tensor([role_of(p.decode(errors="replace")) for p in tokenizer.pieces])  # (V,)
-        self.pieces = tokenizer.pieces
-        self.forced = ForcedBytes(tokenizer.pieces)
-
-    def logits(self, hidden: Tensor, extra: Tensor) -> Tensor:
-        """fp32 logits over ids + ``extra`` (X,) of hidden (P, D): (P, W + X)."""
-        out = self.rows(hidden)
-        if len(extra):
-            out = torch.cat([out, self._backbone.output.rows(extra)(hidden)], 1)
-        return out.float()
-
-    def extra(self, context: list[int], more: list[int] | None = None) -> Tensor:
-        """Ids of ``context`` and ``more`` that are not in the vocabulary but may be used."""
-        wanted = sorted({i for i in [*context, *(more or [])] if not (self._known[i] or self._banned[i])})
-        return torch.tensor(wanted, dtype=torch.long)
-
-    def owed_token(self, owed: bytes, log_probs: Tensor, columns: Tensor) -> tuple[int, float]:
-        """The best token that agrees with the ``owed`` bytes, and its log probability among those that do.
-
-        log_probs (W + X,) over ``columns``.
-        """
-        allowed = self.forced.allowed(owed)
-        agrees = torch.zeros(len(self.roles), dtype=torch.bool)
-        agrees[allowed] = True
-        admissible = log_probs.masked_fill(~agrees[columns], -torch.inf)
-        best = int(admissible.argmax())
-        if bool(torch.isfinite(admissible[best])):
-            return int(columns[best]), float(admissible.log_softmax(-1)[best])
-        return allowed[0], 0.0  # nothing in the vocabulary fits: take what stands there already
-
-    def text(self, tokens: list[int]) -> str:
-        """The text of ``tokens``; a character that is not whole yet shows as U+FFFD."""
-        return b"".join(self.pieces[t] for t in tokens).decode(errors="replace")
-
-    def all_ids(self, extra: Tensor) -> Tensor:
-        """Column -> token id."""
-        return torch.cat([self.ids, extra])
+from astral_model.vocabulary import Vocabulary
 
 
 @dataclass

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from astral_model.decoding import Canvas, Vocabulary
+    from astral_model.decoding import Canvas
+    from astral_model.vocabulary import Vocabulary
 
 
 @dataclass

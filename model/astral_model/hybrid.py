@@ -19,7 +19,7 @@ from astral_model.contexts import Contexts
 from astral_model.engine import Control, Draft, Engine, Request
 from astral_model.healing import heal
 from astral_model.length import room
-from astral_model.ranking import Evidence, score
+from astral_model.ranking import Evidence, score, worth_reading
 
 RELEASED = "astral-0.5b"
 FLOW_SHARE = 0.5
@@ -101,10 +101,20 @@ class HybridEngine:
             if draft.text in known:
                 known[draft.text].votes += 1
         if pool and not control.stop():
-            values = self.flow.score(request, [one.text for one in pool], control)
-            for one, value in zip(pool, values, strict=True):
-                one.flow = value if math.isfinite(value) else None
+            self._let_flow_score(pool, request, control)
         return pool
+
+    def _let_flow_score(self, pool: list[Evidence], request: Request, control: Control) -> None:
+        """`Evidence.flow` of the texts that are in the running; the others get the lowest value found."""
+        asked = worth_reading(pool, request.candidates)
+        values = self.flow.score(request, [one.text for one in asked], control)
+        found = [value for value in values if math.isfinite(value)]
+        if not found:  # stopped before
+            return
+        for one in pool:
+            one.flow = min(found)
+        for one, value in zip(asked, values, strict=True):
+            one.flow = value if math.isfinite(value) else None
 
     def _ranked(
         self, pool: list[Evidence], drafts: list[Draft], request: Request, control: Control
@@ -142,13 +152,15 @@ class Engines:
         self.backbone = backbone
         self.adapter = label
         self.contexts = Contexts(backbone)
-        ar = ArEngine(backbone, self.contexts)
-        self._engines: dict[str, Engine] = {"ar": ar}
-        if adapter is not None:
-            from astral_model.sampler import FlowEngine
+        self._engines: dict[str, Engine] = {}
+        if adapter is None:
+            self._engines["ar"] = ArEngine(backbone, self.contexts)
+            return
+        from astral_model.sampler import FlowEngine
 
-            flow = FlowEngine(backbone, adapter, contexts=self.contexts)
-            self._engines |= {"flow": flow, "hybrid": HybridEngine(ar, flow)}
+        flow = FlowEngine(backbone, adapter, contexts=self.contexts)
+        ar = ArEngine(backbone, self.contexts, flow.likelihood)
+        self._engines |= {"ar": ar, "flow": flow, "hybrid": HybridEngine(ar, flow)}
 
     @classmethod
     def load(cls, path: Path, adapter: str, cache_dir: Path) -> Engines:
@@ -161,7 +173,9 @@ class Engines:
         if folder is None:
             engines = cls(backbone)
         else:
-            loaded = Adapter.load(folder, backbone.shape, backbone.sha256, backbone.dtype, backbone.device)
+            loaded = Adapter.load(
+                folder, backbone.shape, backbone.sha256, backbone.dtype, backbone.device, backbone.int8
+            )
             engines = cls(backbone, loaded, f"{folder.name} {str(loaded.card['sha256'])[:12]}")
         engines.contexts.warm_up()
         return engines

@@ -6,7 +6,7 @@ p(beginning of the suffix | text), which is high when the text joins what follow
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -14,12 +14,13 @@ from torch import Tensor
 
 from astral_model.backbone import Backbone, Cache
 from astral_model.batches import like_lengths
+from astral_model.vocabulary import Vocabulary
 
 HEAD_CHARS = 72
 """Characters of the suffix that are read after a text."""
 _ROWS = 8
 _POSITIONS = 24
-"""Rows of a pass, and positions whose logits are held at once (1.8 MB each with copies): bounds memory."""
+"""Rows of a pass, and positions whose logits are held at once: bounds memory."""
 
 # Tokens by which the base says that a middle is complete, or that the file or the turn is.
 END_TOKENS = (
@@ -58,12 +59,22 @@ class _Row:
 
 
 class Likelihood:
-    """Reads texts against one backbone."""
+    """Reads texts against one backbone. Probabilities are among the tokens of ``vocabulary``, of the context,
+    of the texts and `END_TOKENS`."""
 
-    def __init__(self, backbone: Backbone) -> None:
+    def __init__(self, backbone: Backbone, vocabulary: Vocabulary | None = None) -> None:
         self.backbone = backbone
+        self.vocabulary = vocabulary or Vocabulary(backbone)
         vocab = backbone.tokenizer.vocab
         self.end_ids = torch.tensor([vocab[token] for token in END_TOKENS if token in vocab])
+        self._suffixes: tuple[object, dict[str, float]] = (None, {})
+        """What `suffixes` found for the hole it was last asked of: both engines ask for the same texts."""
+
+    def columns(self, *used: Iterable[int]) -> tuple[Tensor, Tensor]:
+        """(ids (X,) to ask for beside the vocabulary, ids (W + X,) of all columns) where ``used`` stand."""
+        ends = self.end_ids[self.end_ids != self.vocabulary.end]
+        extra = torch.cat([self.vocabulary.extra(*used), ends])
+        return extra, self.vocabulary.all_ids(extra)
 
     def texts(
         self, context: Cache, forced: str, texts: list[str], stop: Stop = _never
@@ -84,14 +95,18 @@ class Likelihood:
         head = suffix[:HEAD_CHARS]
         if not head:
             return [0.0] * len(texts)
-        last = plain.ids[-1]
+        hole = (tuple(plain.ids), forced, head)
+        if self._suffixes[0] != hole:
+            self._suffixes = (hole, {})
+        known = self._suffixes[1]
+        unread = [text for text in texts if text not in known]
         rows: list[_Row] = []
-        for text in texts:
+        for text in unread:
             ids, split = self._joint(forced + text, head)
-            rows.append(_Row([last, *ids], range(split, len(ids))))
+            rows.append(_Row([plain.ids[-1], *ids], range(split, len(ids))))
         found = self._pass(plain.truncated(plain.length - 1), rows, stop)
-        sums = [sum(one[0]) for one in found if one is not None]
-        return sums if len(sums) == len(rows) else [0.0] * len(rows)
+        known.update({t: sum(one[0]) for t, one in zip(unread, found, strict=True) if one is not None})
+        return [known[t] for t in texts] if None not in found else [0.0] * len(texts)
 
     def _joint(self, text: str, head: str) -> tuple[list[int], int]:
         """Tokens of ``text + head`` as one text, and how many of them lie wholly inside ``text``."""
@@ -110,6 +125,7 @@ class Likelihood:
         """log p of the asked tokens of each row, and log p(end) where it is asked (else 0); None for rows
         that ``stop()`` left unread."""
         found: list[tuple[list[float], float] | None] = [None] * len(rows)
+        asking = self.columns(context.ids, *(row.ids for row in rows))
         for batch in like_lengths([len(row.ids) for row in rows], _ROWS):
             if stop():
                 break
@@ -125,7 +141,7 @@ class Likelihood:
             targets = [
                 [row.ids[i + 1] for i in row.asked] + ([-1] if row.end_at is not None else []) for row in part
             ]
-            flat = self._targets(torch.cat(asked), [token for row in targets for token in row])
+            flat = self._targets(torch.cat(asked), [t for row in targets for t in row], asking)
             for index, row in zip(batch, part, strict=True):
                 steps, flat = flat[: len(row.asked)], flat[len(row.asked) :]
                 end = 0.0
@@ -134,13 +150,18 @@ class Likelihood:
                 found[index] = (steps, end)
         return found
 
-    def _targets(self, hidden: Tensor, targets: list[int]) -> list[float]:
-        """log p of each target after its hidden state; target -1 means any end token."""
+    def _targets(self, hidden: Tensor, targets: list[int], asking: tuple[Tensor, Tensor]) -> list[float]:
+        """log p of each target after its hidden state; target -1 means any end token. ``asking``: see
+        `columns`."""
+        extra, columns = asking
+        place = torch.empty(self.backbone.shape.vocab, dtype=torch.long)
+        place[columns] = torch.arange(len(columns))
+        ends = place[self.end_ids]
         steps: list[float] = []
         for start in range(0, len(hidden), _POSITIONS):
-            logits = self.backbone.logits(hidden[start : start + _POSITIONS])  # (P, V)
-            wanted = torch.tensor(targets[start : start + _POSITIONS], device=logits.device)
-            picked = logits.gather(1, wanted.clamp(min=0)[:, None])[:, 0]
-            ends = logits[:, self.end_ids.to(logits.device)].logsumexp(-1)
-            steps.extend((torch.where(wanted < 0, ends, picked) - logits.logsumexp(-1)).tolist())
+            logits = self.vocabulary.logits(hidden[start : start + _POSITIONS], extra).cpu()  # (P, W + X)
+            wanted = torch.tensor(targets[start : start + _POSITIONS])
+            picked = logits.gather(1, place[wanted.clamp(min=0)][:, None])[:, 0]
+            picked = torch.where(wanted < 0, logits[:, ends].logsumexp(-1), picked)
+            steps.extend((picked - logits.logsumexp(-1)).tolist())
         return steps

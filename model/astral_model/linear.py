@@ -15,6 +15,9 @@ from torch import Tensor
 
 FEW = 20
 """Positions up to which the byte kernel beats widening and a GEMM (AVX-512: 32 lose, 16 win)."""
+STEP = 16
+"""The byte kernel reads rows in such steps: of one whose length is no multiple it reads too far (torch 2.13,
+AVX-512)."""
 
 
 SIZES = ((32, 8), (256, 32), (1 << 62, 128))
@@ -93,7 +96,7 @@ class Int8:
 
     def __call__(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
         flat = x.reshape(-1, x.shape[-1])  # (P, in)
-        if len(flat) <= FEW:
+        if len(flat) <= FEW and flat.shape[1] % STEP == 0:
             y = torch._weight_int8pack_mm(flat.to(torch.bfloat16), self.values, self._kernel_scale)
             y = y.to(self.dtype)
         else:

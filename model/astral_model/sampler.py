@@ -17,7 +17,7 @@ from torch import Tensor
 from astral_model.adapter import Adapter
 from astral_model.backbone import Backbone, Cache
 from astral_model.contexts import Contexts
-from astral_model.decoding import Canvas, Decoding, Vocabulary, unmask
+from astral_model.decoding import Canvas, Decoding, unmask
 from astral_model.denoiser import Denoiser
 from astral_model.engine import Control, Draft, Request
 from astral_model.healing import heal, strip_forced
@@ -26,6 +26,7 @@ from astral_model.likelihood import Likelihood
 from astral_model.order import OrderName
 from astral_model.seam import Seam
 from astral_model.stop import Frame
+from astral_model.vocabulary import Vocabulary
 from astral_model.writing import Row, Writing, read, write
 
 LEAST_ROWS = 4
@@ -97,8 +98,8 @@ class FlowEngine:
     ) -> None:
         self.backbone = backbone
         self.denoiser = Denoiser(backbone, adapter)
-        self.vocabulary = Vocabulary(self.denoiser, adapter.vocabulary)
-        self.likelihood = Likelihood(backbone)
+        self.vocabulary = Vocabulary(backbone, adapter.vocabulary)
+        self.likelihood = Likelihood(backbone, self.vocabulary)
         self.order: OrderName = order
         self.elastic = adapter.elastic
         self.threshold = threshold

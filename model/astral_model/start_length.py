@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from astral_model.backbone import Cache
-from astral_model.decoding import Canvas, Vocabulary
+from astral_model.decoding import Canvas
 from astral_model.denoiser import Denoiser
+from astral_model.vocabulary import Vocabulary
 
 SIZES = (1, 2, 3, 4, 6, 8, 11, 16, 24)
 BIAS = (0.717, 0.481, 0.379, 0.324, 0.259, 0.222, 0.184, 0.149, 0.115)

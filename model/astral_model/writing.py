@@ -15,8 +15,8 @@ from torch import Tensor
 
 from astral_model.backbone import Cache
 from astral_model.batches import like_lengths
-from astral_model.decoding import Vocabulary
 from astral_model.denoiser import Denoiser
+from astral_model.vocabulary import Vocabulary
 
 
 @dataclass

@@ -15,10 +15,11 @@ from pathlib import Path
 
 import torch
 from astral_model.backbone import Backbone
-from astral_model.decoding import Decoding, Vocabulary
+from astral_model.decoding import Decoding
 from astral_model.denoiser import Denoiser
 from astral_model.elastic import START
 from astral_model.order import OrderName
+from astral_model.vocabulary import Vocabulary
 
 from training.dataset import Dataset, Example
 from training.evaluate import MID_LINE, cross_entropy, decode, interval, load_adapter, owed_by, pick
@@ -61,7 +62,7 @@ def rows(run: Path, backbone: Backbone, cases: Cases, threshold: float) -> Itera
     state = torch.load(run / "latest.pt", map_location="cpu", weights_only=True)
     adapter, ids = load_adapter(run / "latest.pt", backbone, average=True)
     denoiser = Denoiser(backbone, adapter)
-    vocabulary = Vocabulary(denoiser, ids)
+    vocabulary = Vocabulary(backbone, ids)
     about = f"{run.name}, {state['step']} steps, {state['loss_tokens']} loss tokens"
     cells = losses(denoiser, vocabulary, cases)
     cells += [exact(denoiser, vocabulary, cases, Decoding(order, threshold)) for order in ORDERS]

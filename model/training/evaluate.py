@@ -21,11 +21,12 @@ import torch
 import torch.nn.functional as F
 from astral_model.adapter import Adapter
 from astral_model.backbone import Backbone, Cache
-from astral_model.decoding import Canvas, Decoding, Vocabulary, unmask
+from astral_model.decoding import Canvas, Decoding, unmask
 from astral_model.denoiser import Denoiser
 from astral_model.healing import heal
 from astral_model.order import OrderName
 from astral_model.start_length import calibrated, first_step_confidence
+from astral_model.vocabulary import Vocabulary
 from astral_model.writing import Row, Writing, write
 from torch import Tensor
 
@@ -269,7 +270,7 @@ def main() -> None:
     backbone = Backbone.load(options.base, device="cpu")
     adapter, ids = load_adapter(options.adapter, backbone, options.average)
     denoiser = Denoiser(backbone, adapter)
-    vocabulary = Vocabulary(denoiser, ids)
+    vocabulary = Vocabulary(backbone, ids)
     dataset = Dataset(options.data)
     report: dict[str, object] = {}
     if not options.no_loss:

@@ -38,9 +38,9 @@ def draw_pools(options: argparse.Namespace) -> None:
     """Write one line a row: task, source file, and for each text its features and whether it is right."""
     torch.set_num_threads(options.threads)
     backbone = Backbone.load(options.base, device="cpu", int8=True)
-    adapter = Adapter.load(options.adapter, backbone.shape, backbone.sha256, backbone.dtype)
-    ar = ArEngine(backbone)
-    engine = HybridEngine(ar, FlowEngine(backbone, adapter, contexts=ar.contexts))
+    adapter = Adapter.load(options.adapter, backbone.shape, backbone.sha256, backbone.dtype, int8=True)
+    flow = FlowEngine(backbone, adapter)
+    engine = HybridEngine(ArEngine(backbone, flow.contexts, flow.likelihood), flow)
     with options.out.open("a") as out:
         for path in options.rows:
             rows = [json.loads(line) for line in path.read_text().splitlines()]

@@ -34,9 +34,6 @@ from torch import Tensor
 from training.dataset import Dataset, Example, plan
 from training.packing import CAUSAL, UNSCORED, Views, pack
 
-PART_WEIGHTS = (1.0, 0.4, 0.6)
-"""What the mean losses of the causal view, the lookahead queries and the noised views count."""
-
 
 @dataclass(frozen=True)
 class Settings:
@@ -53,6 +50,10 @@ class Settings:
     """Batches a step."""
     longest_context: int = 260
     average: float = 0.99
+    lookahead: float = 0.4
+    """What the mean loss of the lookahead queries counts, where that of the causal view counts one."""
+    noised: float = 0.6
+    """What the mean loss of the noised views counts."""
     corruption: str = "mixture"
     """See `Mixture.named`."""
     elastic: float = 0.0
@@ -157,7 +158,7 @@ def states(model: Model, packed: Packed) -> tuple[Tensor, Cache]:
     return hidden, cache
 
 
-def loss_of(model: Model, packed: Packed, alignment: float = 0.0) -> tuple[Tensor, Tensor]:
+def loss_of(model: Model, packed: Packed, settings: Settings) -> tuple[Tensor, Tensor]:
     """Weighted sum of the parts' mean losses (and of `misalignment`), and for each part how many positions it
     ran over and their summed plain loss: (6,)."""
     hidden, cache = states(model, packed)
@@ -167,14 +168,14 @@ def loss_of(model: Model, packed: Packed, alignment: float = 0.0) -> tuple[Tenso
     logits = model.output(hidden[counted]).float()  # (positions, shortlist)
     losses = F.cross_entropy(logits, place[counted], reduction="none")
     total, report = torch.zeros(()), torch.zeros(6)
-    for kind, share in enumerate(PART_WEIGHTS):
+    for kind, share in enumerate((1.0, settings.lookahead, settings.noised)):
         rows = part == kind
         if bool(rows.any()):
             total = total + share * (losses[rows] * weight[rows]).sum() / weight[rows].sum()
             plain = losses.detach()[rows & (weight > 0.1)]
             report[2 * kind], report[2 * kind + 1] = len(plain), plain.sum()
-    if alignment:
-        total = total + alignment * misalignment(model, packed, hidden, cache)
+    if settings.alignment:
+        total = total + settings.alignment * misalignment(model, packed, hidden, cache)
     return total, report
 
 
@@ -279,7 +280,7 @@ class Run:
             examples = [dataset[i] for i in batches[number]]
             packed = collate(examples, self.model.ids, self.mixture, self.views, generator)
             self.model.adapter.prepare(self.model.backbone.dtype)
-            loss, found = loss_of(self.model, packed, self.settings.alignment)
+            loss, found = loss_of(self.model, packed, self.settings)
             (loss / total).backward()  # type: ignore[no-untyped-call]
             report += found
         grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in self.parameters]

@@ -13,6 +13,7 @@ from astral_model.engine import Control, Draft, Request
 from astral_model.healing import heal
 from astral_model.likelihood import HEAD_CHARS, Likelihood
 from astral_model.ranking import Evidence, Reading, score
+from astral_model.vocabulary import Vocabulary
 
 from tests.model.tiny import tiny_backbone
 
@@ -84,6 +85,33 @@ def test_reading_that_is_stopped_favours_nothing(base: Backbone) -> None:
     looks = iter([False, True])
     plain = base.context([5, 6])
     assert reader.suffixes(plain, "", texts, "\nx = 1\n", lambda: next(looks)) == [0.0] * 12
+
+
+def test_how_a_text_joins_the_suffix_is_read_once_a_hole(
+    base: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = Likelihood(base)
+    plain = base.context([5, 6])
+    texts = ["a", "a + b", "b"]
+    first = reader.suffixes(plain, "", texts, "\nx = 1\n")
+    assert reader.suffixes(plain, "", ["c"], "\ny = 1\n") != first[:1]
+    again = reader.suffixes(plain, "", texts[:2], "\nx = 1\n")
+    assert again == pytest.approx(first[:2])
+    monkeypatch.setattr(base, "forward", None)
+    assert reader.suffixes(plain, "", texts[:2], "\nx = 1\n") == again
+
+
+def test_of_few_tokens_only_those_the_context_and_healed_texts_are_written(base: Backbone) -> None:
+    tokenizer = base.tokenizer
+    few = Likelihood(base, Vocabulary(base, torch.tensor([tokenizer.end, *tokenizer.encode("xy")])))
+    engine = ArEngine(base, likelihood=few)
+    hole = Request("q = ret", "\n", "q = ret", "\n", "any", candidates=8, max_tokens=8)
+    for keep in ("", "zz"):
+        texts = [one.text for one in engine.pool(hole, Control(), keep=keep)]
+        assert texts
+        assert all(text.startswith(keep) for text in texts)
+        # `q`, `=`, the blank and the line break stand in the context, `ret` is what healing gives back
+        assert set("".join(texts)) <= set("xyq= \nret" + keep)
 
 
 def test_an_empty_prefix_and_suffix_are_no_special_case(engine: ArEngine) -> None:

@@ -3,6 +3,7 @@ inert."""
 
 from __future__ import annotations
 
+import pytest
 import torch
 from astral_model.adapter import Adapter, AdapterError
 from astral_model.backbone import Backbone
@@ -13,10 +14,10 @@ from tests.model.tiny import tiny_backbone
 MASKED, GIVEN = True, False
 
 
-def denoiser(trained: bool = True) -> Denoiser:
+def denoiser(trained: bool = True, rank: int = 4) -> Denoiser:
     base = tiny_backbone()
     torch.manual_seed(3)
-    adapter = Adapter(base.shape, rank=4)
+    adapter = Adapter(base.shape, rank)
     if trained:
         with torch.no_grad():
             for name, p in adapter.factors.items():
@@ -113,8 +114,6 @@ def test_noisings_that_share_a_context_equal_each_alone() -> None:
 def test_an_adapter_survives_saving_and_is_bound_to_its_base(tmp_path: object) -> None:
     import pathlib
 
-    import pytest
-
     folder = pathlib.Path(str(tmp_path)) / "adapter"
     model = denoiser()
     base: Backbone = model.backbone
@@ -130,3 +129,16 @@ def test_an_adapter_survives_saving_and_is_bound_to_its_base(tmp_path: object) -
         Adapter.load(folder, base.shape, "1" * 64, base.dtype)
     with pytest.raises(AdapterError, match="no readable adapter"):
         Adapter.load(folder / "nowhere", base.shape, base.sha256, base.dtype)
+
+
+@pytest.mark.parametrize("rank", [4, 16])  # the byte kernel takes rows of sixteen and no four
+@pytest.mark.parametrize("length", [2, 40])  # it takes few positions, many are widened
+def test_an_adapter_in_bytes_answers_as_in_floats(rank: int, length: int) -> None:
+    model = denoiser(rank=rank)
+    base, adapter = model.backbone, model.adapter
+    answer, masked = [3] * length, [GIVEN] * (length - 1) + [MASKED]
+    exact = logits(model, answer, masked, [5, 6, 7])[-1]
+    adapter.prepare(base.dtype, int8=True)
+    found = logits(model, answer, masked, [5, 6, 7])[-1]
+    none = logits(denoiser(trained=False), answer, masked, [5, 6, 7])[-1]
+    assert float((found - exact).norm()) < 0.05 * float((none - exact).norm())

@@ -29,6 +29,7 @@ class FakeFlow:
     def __init__(self, texts: list[str]) -> None:
         self.drafts = [Draft(text, -1.0, 1, 3, "flow") for text in texts]
         self.asked: list[str] = []
+        self.scored: list[str] = []
 
     def propose(self, request: Request, control: Control) -> list[Draft]:
         control.evaluations += 3 * len(self.drafts)
@@ -43,6 +44,7 @@ class FakeFlow:
         return self.drafts
 
     def score(self, request: Request, texts: list[str], control: Control) -> list[float]:
+        self.scored = texts
         return [-0.1 if text == "b" else -5.0 for text in texts]
 
 
@@ -66,6 +68,22 @@ def test_candidates_of_both_are_ranked_once_and_told_apart(
     assert {(d.text, d.engine) for d in drafts} >= {("a", "ar"), ("b", "ar"), ("a * b", "flow")}
     assert len({d.text for d in drafts}) == len(drafts)
     assert control.evaluations > 9
+
+
+def test_the_flow_is_asked_of_texts_that_are_in_the_running(
+    ar: ArEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flow = FakeFlow(["b", "a * b", "a * b + b"])
+    engine = HybridEngine(ar, flow)
+    every, _ = engine.pool(replace(HOLE, candidates=40), Control())
+    assert sorted(flow.scored) == sorted(one.text for one in every)
+    monkeypatch.setattr(ranking, "FLOW_GAP", 0.5)
+    few, _ = engine.pool(replace(HOLE, candidates=1), Control())
+    known = {one.text: ranking.score(one, ranking.WITH_FLOW | {"flow": 0.0}) for one in few}
+    assert 0 < len(flow.scored) < len(few)
+    assert set(flow.scored) == {text for text, value in known.items() if value > max(known.values()) - 0.5}
+    lowest = min(-0.1 if text == "b" else -5.0 for text in flow.scored)
+    assert {one.flow for one in few if one.text not in flow.scored} == {lowest}
 
 
 def test_the_base_writes_little_more_than_the_flow(ar: ArEngine, monkeypatch: pytest.MonkeyPatch) -> None:

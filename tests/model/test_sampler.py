@@ -10,13 +10,14 @@ import pytest
 import torch
 from astral_model.adapter import Adapter
 from astral_model.contexts import Contexts
-from astral_model.decoding import Canvas, Decoding, Vocabulary, unmask
+from astral_model.decoding import Canvas, Decoding, unmask
 from astral_model.denoiser import Denoiser
 from astral_model.engine import Control, Draft, Request
 from astral_model.healing import heal
 from astral_model.order import OrderName
 from astral_model.sampler import Drawn, EndRule, FlowEngine, _shapes
 from astral_model.stop import Frame
+from astral_model.vocabulary import Vocabulary
 from astral_model.writing import MOST_REFUSALS, Row, Writing, read, write
 
 from tests.model.tiny import tiny_backbone
@@ -43,7 +44,7 @@ def adapter() -> Adapter:
 
 ADAPTER = adapter()
 DENOISER = Denoiser(BASE, ADAPTER)
-VOCABULARY = Vocabulary(DENOISER, None)
+VOCABULARY = Vocabulary(BASE, None)
 
 
 class Eager(FlowEngine):
@@ -128,7 +129,7 @@ def test_rows_much_longer_than_the_best_one_are_given_up() -> None:
         write(DENOISER, few, BASE.context([7]), made, drawing, generator=draw)
         return made
 
-    few = Vocabulary(DENOISER, torch.tensor([*range(30, 36), VOCABULARY.end]))
+    few = Vocabulary(BASE, torch.tensor([*range(30, 36), VOCABULARY.end]))
     free = rows()
     best = len(free[0].tokens)
     assert free[0].ended
@@ -248,7 +249,7 @@ def test_a_shared_context_is_used() -> None:
 
 
 def test_a_vocabulary_is_kept_to_but_for_what_stands_in_the_context() -> None:
-    few = Vocabulary(DENOISER, torch.tensor([1, 2, 3, VOCABULARY.end, BASE.tokenizer.fim_prefix]))
+    few = Vocabulary(BASE, torch.tensor([1, 2, 3, VOCABULARY.end, BASE.tokenizer.fim_prefix]))
     assert sorted(few.ids.tolist()) == sorted([1, 2, 3, VOCABULARY.end])
     assert few.extra([2, 7, BASE.tokenizer.fim_suffix], [9]).tolist() == [7, 9]
     rows = [Row() for _ in range(3)]

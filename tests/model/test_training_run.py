@@ -85,7 +85,7 @@ def test_losses_run_over_every_part_and_are_counted(dataset: Dataset) -> None:  
     made = model()
     packed = packed_of(dataset, made)
     made.adapter.prepare(made.backbone.dtype)
-    loss, report = loss_of(made, packed)
+    loss, report = loss_of(made, packed, Settings())
     assert torch.isfinite(loss)
     for at, part in enumerate((CAUSAL, LOOKAHEAD, NOISED)):
         assert int(report[2 * at]) == int(((packed.part == part) & (packed.weight > 0.1)).sum()) > 0
@@ -99,8 +99,8 @@ def test_a_batch_alone_gives_the_loss_it_gives_in_company(dataset: Dataset) -> N
     parts = []
     for hole in range(2):
         alone = Packed(**{name: value[hole : hole + 1] for name, value in vars(packed).items()})
-        parts.append(loss_of(made, alone)[1])
-    _, together = loss_of(made, packed)
+        parts.append(loss_of(made, alone, Settings())[1])
+    _, together = loss_of(made, packed, Settings())
     assert torch.allclose(sum(parts), together, rtol=1e-4)
 
 
@@ -149,6 +149,6 @@ def test_elastic_views_ask_for_expand_and_train(dataset: Dataset) -> None:  # no
     packed = packed_of(dataset, made, views=Views(elastic=1.0))
     asked = packed.target[(packed.weight > 0) & (packed.source < 0)]
     assert {made.ids.expand, made.ids.end} <= set(asked.tolist())
-    loss, _ = loss_of(made, packed, alignment=1.0)
+    loss, _ = loss_of(made, packed, Settings(alignment=1.0))
     loss.backward()  # type: ignore[no-untyped-call]
     assert torch.isfinite(loss)
