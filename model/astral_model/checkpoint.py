@@ -9,16 +9,18 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from astral_model.linear import quantise
+from astral_model.weights_file import WeightsWriter
 
 _FORMAT = 1
 _DTYPE_NAMES = {torch.bfloat16: "bf16", torch.float32: "fp32", torch.float16: "fp16", torch.int8: "int8"}
@@ -27,7 +29,7 @@ SCALE = ".scale"
 
 
 _ROWS = 8192
-"""Rows of a large matrix that are converted at once."""
+"""Rows of a matrix that are converted at once: half a gigabyte of fp32 is a peak to avoid."""
 
 
 class CheckpointError(ValueError):
@@ -153,17 +155,20 @@ def _convert(source: Path, dtype: torch.dtype, weights_file: Path, tokenizer_fil
         return reader.fields[key].contents()
 
     shape = _shape(field)
-    weights = _weights(reader, shape, dtype)
     partial = weights_file.with_name(f"{weights_file.name}.{os.getpid()}.part")
     try:
-        save_file(weights, str(partial), metadata={"shape": json.dumps(asdict(shape))})
+        with WeightsWriter(
+            partial, {"shape": json.dumps(asdict(shape))}, 4096 * (1 + shape.layers)
+        ) as writer:
+            for name, parts in _weights(reader, shape):
+                _put(writer, name, parts, dtype)
         partial.replace(weights_file)
-    except (OSError, SafetensorError) as error:
-        partial.unlink(missing_ok=True)
-        size = sum(w.numel() * w.element_size() for w in weights.values()) >> 20
+    except OSError as error:
         raise CheckpointError(
-            f"The converted weights ({size} MB) could not be written to {weights_file.parent}: {error}."
+            f"The converted weights could not be written to {weights_file.parent}: {error}."
         ) from error
+    finally:
+        partial.unlink(missing_ok=True)
     from astral_model.tokenizer import build_tokenizer
 
     built = build_tokenizer(shape.arch, field("tokenizer.ggml.tokens"), field("tokenizer.ggml.merges"))
@@ -189,66 +194,63 @@ def _shape(field: Any) -> Shape:
     )
 
 
-def _weights(reader: Any, shape: Shape, dtype: torch.dtype) -> dict[str, Tensor]:
+def _weights(reader: Any, shape: Shape) -> Iterator[tuple[str, Iterable[Tensor]]]:
+    """(name, fp32 parts of it, row after row) of every weight; a part is made when it is asked for."""
     from gguf import dequantize
 
     raw = {t.name: t for t in reader.tensors}
-    out = _Converted(dtype)
 
-    def get(name: str) -> Tensor:
-        tensor = raw[name]
-        found = torch.from_numpy(dequantize(tensor.data, tensor.tensor_type).copy())
-        return found if dtype == torch.int8 else found.to(dtype)
+    def parts(*names: str) -> Iterator[Tensor]:
+        for name in names:
+            if name not in raw:
+                raise CheckpointError(f"The GGUF file lacks the tensor {name}.")
+            tensor = raw[name]
+            for first in range(0, len(tensor.data), _ROWS):
+                rows = dequantize(tensor.data[first : first + _ROWS], tensor.tensor_type)
+                yield torch.from_numpy(rows.copy())
 
-    def put_large(name: str, source: str) -> None:
-        """As ``out[name] = get(source)``, some rows at a time: half a gigabyte in fp32 is a peak to avoid."""
-        tensor, parts = raw[source], []
-        for first in range(0, len(tensor.data), _ROWS):
-            rows = torch.from_numpy(dequantize(tensor.data[first : first + _ROWS], tensor.tensor_type).copy())
-            parts.append(quantise(rows) if dtype == torch.int8 else (rows.to(dtype),))
-        joined = [torch.cat(same) for same in zip(*parts, strict=True)]
-        out.put(name, *joined)
-
-    put_large("embed", "token_embd.weight")
-    out["norm"] = get("output_norm.weight")
+    yield "embed", parts("token_embd.weight")
+    yield "norm", parts("output_norm.weight")
     if "output.weight" in raw:
-        put_large("output", "output.weight")
+        yield "output", parts("output.weight")
     for i in range(shape.layers):
         blk = f"blk.{i}."
-        qkv = [get(blk + f"attn_{z}.weight") for z in "qkv"]
+        qkv = [f"{blk}attn_{z}" for z in "qkv"]
+        matrices = parts(*(f"{name}.weight" for name in qkv))
         if shape.arch == "llama":  # GGUF llama interleaves rotary pairs; undo, so that one rope serves both
-            qkv[0], qkv[1] = _deinterleave(qkv[0], shape.heads), _deinterleave(qkv[1], shape.kv_heads)
-        out[f"{i}.qkv"] = torch.cat(qkv)  # ((heads + 2 kv) H, D)
-        if f"{blk}attn_q.bias" in raw:
-            out[f"{i}.qkv_bias"] = torch.cat([get(blk + f"attn_{z}.bias") for z in "qkv"])
-        out[f"{i}.o"] = get(blk + "attn_output.weight")  # (D, heads H)
-        out[f"{i}.gate_up"] = torch.cat(
-            [get(blk + "ffn_gate.weight"), get(blk + "ffn_up.weight")]
-        )  # (2 ff, D)
-        out[f"{i}.down"] = get(blk + "ffn_down.weight")  # (D, ff)
-        out[f"{i}.attn_norm"] = get(blk + "attn_norm.weight")
-        out[f"{i}.ffn_norm"] = get(blk + "ffn_norm.weight")
-    return out
+            heads = (shape.heads, shape.kv_heads)
+            whole = [torch.cat(list(parts(f"{name}.weight"))) for name in qkv]
+            matrices = iter([*map(_deinterleave, whole, heads), whole[2]])
+        yield f"{i}.qkv", matrices  # ((heads + 2 kv) H, D)
+        if f"{qkv[0]}.bias" in raw:
+            yield f"{i}.qkv_bias", parts(*(f"{name}.bias" for name in qkv))
+        yield f"{i}.o", parts(blk + "attn_output.weight")  # (D, heads H)
+        yield f"{i}.gate_up", parts(blk + "ffn_gate.weight", blk + "ffn_up.weight")  # (2 ff, D)
+        yield f"{i}.down", parts(blk + "ffn_down.weight")  # (D, ff)
+        yield f"{i}.attn_norm", parts(blk + "attn_norm.weight")
+        yield f"{i}.ffn_norm", parts(blk + "ffn_norm.weight")
 
 
-class _Converted(dict[str, Tensor]):
-    """Weights by name; matrices are quantised as they come in when the form is int8."""
+def _put(writer: WeightsWriter, name: str, parts: Iterable[Tensor], dtype: torch.dtype) -> None:
+    """Write a weight in its final form: matrices quantised when ``dtype`` is int8, vectors then in fp32."""
+    parts = iter(parts)
+    first = next(parts)
+    parts = chain([first], parts)
+    if dtype != torch.int8:
+        writer.put(name, (part.to(dtype) for part in parts))
+    elif first.dim() == 1:
+        writer.put(name, parts)
+    else:
+        scales: list[Tensor] = []
+        writer.put(name, _quantised(parts, scales))
+        writer.put(name + SCALE, scales)
 
-    def __init__(self, dtype: torch.dtype) -> None:
-        super().__init__()
-        self._int8 = dtype == torch.int8
 
-    def __setitem__(self, name: str, weight: Tensor) -> None:
-        if self._int8 and weight.dim() == 2:
-            self.put(name, *quantise(weight))
-        else:
-            self.put(name, weight)
-
-    def put(self, name: str, weight: Tensor, scale: Tensor | None = None) -> None:
-        """Add what is in its final form."""
-        super().__setitem__(name, weight)
-        if scale is not None:
-            super().__setitem__(name + SCALE, scale)
+def _quantised(parts: Iterable[Tensor], scales: list[Tensor]) -> Iterator[Tensor]:
+    for part in parts:
+        values, scale = quantise(part)
+        scales.append(scale)
+        yield values
 
 
 def _deinterleave(weight: Tensor, heads: int) -> Tensor:
