@@ -154,7 +154,7 @@ class Likelihood:
         """log p of each target after its hidden state; target -1 means any end token. ``asking``: see
         `columns`."""
         extra, columns = asking
-        place = torch.empty(self.backbone.shape.vocab, dtype=torch.long)
+        place = torch.zeros(self.backbone.shape.vocab, dtype=torch.long)
         place[columns] = torch.arange(len(columns))
         ends = place[self.end_ids]
         steps: list[float] = []
