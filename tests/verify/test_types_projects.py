@@ -33,6 +33,16 @@ async def judge(oracle: TypesOracle, path: Path, text: str, *fills: str, marker:
     )
 
 
+async def judged_until_failed(oracle: TypesOracle, path: Path, text: str, fill: str) -> list[Verdict]:
+    """The verdict once what was just saved is seen."""
+    for _ in range(30):  # the disk is looked at once a second
+        found = await judge(oracle, path, text, fill)
+        if found[0].status == "failed":
+            break
+        await asyncio.sleep(0.1)
+    return found
+
+
 async def statuses(root: Path, name: str, text: str, *fills: str, trusted: bool = False) -> list[str]:
     """The statuses alone, from a fresh oracle."""
     oracle = TypesOracle()
@@ -246,12 +256,7 @@ async def test_a_buffer_wins_over_the_saved_file_and_other_files_follow_the_disk
     text = "from b import B\ndef f() -> int:\n    return $0\n"
     first = await judge(oracle, tmp_path / "a.py", text, "B")
     lay(tmp_path, {"b.py": "B: str = 'longer than before'\n"})
-    second = first
-    for _ in range(30):  # the disk is looked at once a second
-        second = await judge(oracle, tmp_path / "a.py", text, "B")
-        if second[0].status == "failed":
-            break
-        await asyncio.sleep(0.1)
+    second = await judged_until_failed(oracle, tmp_path / "a.py", text, "B")
     await oracle.close()
     assert (first[0].status, second[0].status) == ("passed", "failed")
 
@@ -263,12 +268,7 @@ async def test_a_file_saved_after_it_was_shown_is_read_from_disk_again(tmp_path:
     text = "from b import B\ndef f() -> int:\n    return $0\n"
     first = await judge(oracle, tmp_path / "a.py", text, "B")
     lay(tmp_path, {"b.py": "B: str = ''\n"})
-    second = first
-    for _ in range(30):
-        second = await judge(oracle, tmp_path / "a.py", text, "B")
-        if second[0].status == "failed":
-            break
-        await asyncio.sleep(0.1)
+    second = await judged_until_failed(oracle, tmp_path / "a.py", text, "B")
     await oracle.close()
     assert (first[0].status, second[0].status) == ("passed", "failed")
 
@@ -279,12 +279,7 @@ async def test_a_module_that_appears_is_found(tmp_path: Path) -> None:
     text = "from late import B\ndef f() -> int:\n    return $0\n"
     first = await judge(oracle, tmp_path / "a.py", text, "B")
     lay(tmp_path, {"late.py": "B: str = ''\n"})
-    second = first
-    for _ in range(30):
-        second = await judge(oracle, tmp_path / "a.py", text, "B")
-        if second[0].status == "failed":
-            break
-        await asyncio.sleep(0.1)
+    second = await judged_until_failed(oracle, tmp_path / "a.py", text, "B")
     await oracle.close()
     assert (first[0].status, second[0].status) == ("passed", "failed")
 
