@@ -17,6 +17,7 @@ from astral_model.contexts import Contexts
 from astral_model.engine import Control, Draft, Request
 from astral_model.healing import heal
 from astral_model.likelihood import Likelihood, Reading
+from astral_model.names import NameRule
 from astral_model.ranking import Evidence, score
 from astral_model.seam import Seam
 from astral_model.stop import Cut, Frame, Stream, cuts, has_left
@@ -194,6 +195,7 @@ class ArEngine:
         """Draw ``count`` streams at once: the first greedily (unless ``warm``), the others at random."""
         base = self.backbone
         extra, columns = self.likelihood.columns(context.ids, base.tokenizer.encode(forced + keep))
+        names = NameRule(request, forced)
         tried = len(request.rejected) if warm else 0  # another seed and other first tokens each round
         generator = torch.Generator().manual_seed(request.seed + tried)
         streams = [Stream(forced + keep) for _ in range(count)]
@@ -206,7 +208,9 @@ class ArEngine:
         part = control.part(DRAW_SHARE)
         while not part.stop():
             control.evaluations += len(alive)
-            kept = self._step(logits, columns, streams, owed, alive, None if warm else 0, tried, generator)
+            kept = self._step(
+                logits, columns, names, streams, owed, alive, None if warm else 0, tried, generator
+            )
             kept = [row for row in kept if self._goes_on(streams[alive[row]], keep, request, frame)]
             if not kept:
                 break
@@ -224,6 +228,7 @@ class ArEngine:
         self,
         logits: Tensor,
         columns: Tensor,
+        names: NameRule,
         streams: list[Stream],
         owed: list[bytes],
         alive: list[int],
@@ -241,7 +246,9 @@ class ArEngine:
             stream = streams[index]
             start = None if stream.tokens else index + tried
             drawn = None if index == greedy else generator
-            token, chance = self._choose(log_probs[row], columns, owed[index], drawn, start)
+            text = self.vocabulary.text(stream.tokens)
+            steered = names.steer(text, log_probs[row], self.vocabulary.pieces, columns)
+            token, chance = self._choose(log_probs[row], steered, columns, owed[index], drawn, start)
             stream.end_log_probs.append(ends[row])
             if token in self._special:
                 stream.ended = True
@@ -256,19 +263,20 @@ class ArEngine:
     def _choose(
         self,
         log_probs: Tensor,
+        steered: Tensor,
         columns: Tensor,
         owed: bytes,
         generator: torch.Generator | None,
         start: int | None,
     ) -> tuple[int, float]:
-        """A token that agrees with the ``owed`` bytes, and its log probability (see `_pick`)."""
-        admissible = log_probs
+        """A token that agrees with the ``owed`` bytes, by ``steered`` (see `_pick`), and its log
+        probability."""
         if owed:
             agrees = self.vocabulary.agrees(owed, columns)
             if not bool(agrees.any()):
                 return self.vocabulary.forced.allowed(owed)[0], 0.0
-            admissible = log_probs.masked_fill(~agrees, -torch.inf).log_softmax(-1)
-        column = _pick(admissible, generator, start)
+            steered = steered.masked_fill(~agrees, -torch.inf).log_softmax(-1)
+        column = _pick(steered, generator, start)
         return int(columns[column]), float(log_probs[column])
 
     def _goes_on(self, stream: Stream, keep: str, request: Request, frame: Frame) -> bool:

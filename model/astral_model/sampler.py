@@ -23,6 +23,7 @@ from astral_model.engine import Control, Draft, Request
 from astral_model.healing import heal, strip_forced
 from astral_model.length import LONGEST, canvas_size, room
 from astral_model.likelihood import Likelihood
+from astral_model.names import NameRule
 from astral_model.order import OrderName
 from astral_model.seam import Seam
 from astral_model.stop import Frame
@@ -199,7 +200,8 @@ class FlowEngine:
             )
             control.evaluations += canvas.evaluations
             return self._from_canvas(canvas, healed.forced)
-        end = EndRule(request, frame, healed.forced)
+        end, names = EndRule(request, frame, healed.forced), NameRule(request, healed.forced)
+        pieces = self.vocabulary.pieces
         rows = [Row(owed) for _ in range(count)]
         control.evaluations += write(
             self.denoiser,
@@ -212,6 +214,7 @@ class FlowEngine:
                 skip=skip,
                 room=lambda tokens: room(tokens, request.category),
                 end_penalty=end.penalty,
+                steer=lambda text, log_probs, columns: names.steer(text, log_probs, pieces, columns),
             ),
             extra=extra,
             generator=generator,

@@ -51,13 +51,16 @@ class Vocabulary:
         ids = torch.tensor(sorted({i for part in used for i in part}), dtype=torch.long)
         return ids[~(self._known[ids] | self._banned[ids])]
 
-    def owed_token(self, owed: bytes, log_probs: Tensor, columns: Tensor) -> tuple[int, float]:
+    def owed_token(
+        self, owed: bytes, log_probs: Tensor, columns: Tensor, steered: Tensor | None = None
+    ) -> tuple[int, float]:
         """The best token that agrees with the ``owed`` bytes, and its log probability among those that do.
 
-        log_probs (W + X,) over ``columns``.
+        log_probs (W + X,) over ``columns``; ``steered``: what the best is chosen by, if not that.
         """
-        admissible = log_probs.masked_fill(~self.agrees(owed, columns), -torch.inf)
-        best = int(admissible.argmax())
+        agrees = self.agrees(owed, columns)
+        admissible = log_probs.masked_fill(~agrees, -torch.inf)
+        best = int((admissible if steered is None else steered.masked_fill(~agrees, -torch.inf)).argmax())
         if bool(torch.isfinite(admissible[best])):
             return int(columns[best]), float(admissible.log_softmax(-1)[best])
         return self.forced.allowed(owed)[0], 0.0  # nothing in the vocabulary fits: take what stands there

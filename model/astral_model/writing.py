@@ -58,6 +58,8 @@ class Writing:
     """Tokens of the best row, once it has ended -> how long the others may become."""
     end_penalty: Callable[[str], float] = lambda text: 0.0
     """What to take from log p(end) after a text; infinite where the syntax does not let a hole end."""
+    steer: Callable[[str, Tensor, Tensor], Tensor] = lambda text, log_probs, columns: log_probs
+    """log p of the tokens ``columns`` after a text -> what a token is chosen by (`astral_model.names`)."""
 
 
 @torch.inference_mode()
@@ -128,8 +130,10 @@ def _add(
     generator: torch.Generator | None,
 ) -> None:
     """Choose the next token of ``row`` by its ``log_probs`` (W + X,) and append it."""
+    text = vocabulary.text(row.tokens)
     if row.owed:
-        token, chance = vocabulary.owed_token(row.owed, log_probs, columns)
+        steered = how.steer(text, log_probs, columns)
+        token, chance = vocabulary.owed_token(row.owed, log_probs, columns, steered)
         given = len(vocabulary.pieces[token]) <= len(row.owed)
         row.owed = vocabulary.forced.rest(row.owed, token)
         row.tokens.append(token)
@@ -139,12 +143,13 @@ def _add(
         return
     if row.free == 0:  # a fill is not empty
         log_probs = log_probs.masked_fill(columns == vocabulary.end, -torch.inf)
-    column = _choose(rank, row.free == 0, log_probs, how, generator)
-    if int(columns[column]) == vocabulary.end:
-        penalty = how.end_penalty(vocabulary.text(row.tokens))
+    steered = how.steer(text, log_probs, columns)
+    column = _choose(rank, row.free == 0, steered, how, generator)
+    if int(columns[column]) == vocabulary.end and (penalty := how.end_penalty(text)):
         row.refused += penalty == torch.inf
-        log_probs = torch.where(columns == vocabulary.end, log_probs - penalty, log_probs)
-        column = _choose(rank, row.free == 0, log_probs, how, generator) if penalty else column
+        at_end = columns == vocabulary.end
+        log_probs, steered = (torch.where(at_end, x - penalty, x) for x in (log_probs, steered))
+        column = _choose(rank, row.free == 0, steered, how, generator)
     token = int(columns[column])
     row.log_prob += float(log_probs[column])
     if token == vocabulary.end:

@@ -105,7 +105,8 @@ def test_of_few_tokens_only_those_the_context_and_healed_texts_are_written(base:
     tokenizer = base.tokenizer
     few = Likelihood(base, Vocabulary(base, torch.tensor([tokenizer.end, *tokenizer.encode("xy")])))
     engine = ArEngine(base, likelihood=few)
-    hole = Request("q = ret", "\n", "q = ret", "\n", "any", candidates=8, max_tokens=8)
+    before = "import *\nq = ret"
+    hole = Request("q = ret", "\n", before, "\n", "any", candidates=8, max_tokens=8)
     for keep in ("", "zz"):
         texts = [one.text for one in engine.pool(hole, Control(), keep=keep)]
         assert texts
