@@ -22,6 +22,7 @@ from itertools import pairwise
 
 from astral_model.engine import Category
 
+_A_HOLE = re.compile(r"\.\.\.|raise NotImplementedError(?:\(.*\))?", re.DOTALL)
 _OTHER_HOLE = re.compile(r"\?\?|\?(?=[^\W\d])")
 _TOP_LEVEL = re.compile(r"^[^\s#)\]}'\"]", re.MULTILINE)
 _NEW_TOP = re.compile(r"\n(?=[^\s)\]}'\"])")
@@ -64,8 +65,11 @@ class Frame:
     def allows(self, text: str) -> bool:
         """Whether ``text`` is whole for the hole's category and the file parses with it.
 
-        Where the file does not parse with any filler, only the text itself can be judged.
+        Where the file does not parse with any filler, only the text itself can be judged. A text that is
+        nothing but another hole fills none.
         """
+        if _A_HOLE.fullmatch(text.strip()):
+            return False
         if self.category == "expression":
             return self._is_expression(text)
         if self.category == "statements" and not self._are_statements(text):

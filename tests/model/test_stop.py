@@ -23,6 +23,7 @@ def frame(marked: str, category: Category, indent: str = "") -> Frame:
         ("x = $0\n", "1\ny = 2", False),
         ("x = 2 * $0\n", "a + b", False),  # would change what is multiplied
         ("x = 2 * $0\n", "(a + b)", True),
+        ("x = $0\n", "...", False),  # another hole
         ("f($0)\n", "a, b", False),  # two arguments, not one expression
         ("f($0)\n", "i for i in x", True),
         ("f($0, 1)\n", "i for i in x", False),
@@ -58,6 +59,10 @@ def test_expressions(marked: str, text: str, fits: bool) -> None:
         ("x = (1 +\n  2)", False),
         ("x = 1\n", False),
         ('return """a\nb"""', True),
+        ("raise NotImplementedError", False),  # another hole
+        ('raise NotImplementedError("one day")', False),
+        ("...", False),
+        ("if a:\n        return 1\n    raise NotImplementedError", True),
     ],
 )
 def test_statements(text: str, fits: bool) -> None:
