@@ -21,6 +21,8 @@ UNBOUND = 3.0
 """Nats that a token loses which leads to a name that nothing binds."""
 LOOKED_AT = 24
 """Best tokens that are looked at; what lies behind them is hardly within `UNBOUND` of the best."""
+FOLLOWING = 400
+"""Characters behind the hole whose names may be used too, up to the next definition."""
 
 _NAME = re.compile(r"(?<![\w.])[^\W\d]\w*")
 _WORD = re.compile(r"[^\W\d]\w*")
@@ -30,6 +32,7 @@ _STRING = re.compile(
     re.DOTALL,
 )
 _QUOTE = re.compile(r"[\"'#]")
+_NEXT = re.compile(r"\n(?=[^\s)\]}])|\n\s*(?:async|def|class)\b|\n\s*@")
 _KEYWORD_ARGUMENT = re.compile(r"[(,]\s*([^\W\d]\w*)=(?!=)")
 _FIRST_ON_LINE = re.compile(r"[\s*(\[]*(?:[^\W\d]\w*\s*,[\s*(]*)*\Z")
 _BINDS = re.compile(
@@ -56,7 +59,10 @@ class NameRule:
         before = request.before[: len(request.before) - len(forced)]
         file = before + "\n" + request.after
         names = frozenset(request.names) or frozenset(_WORD.findall(file))
-        self._names = names | _ALWAYS
+        # what follows in the same block may wait for the fill to bind it, and a stream that goes on into it
+        # must be left to do so: that tells where the hole ended
+        follows = _WORD.findall(_NEXT.split(request.after[:FOLLOWING], maxsplit=1)[0])
+        self._names = names | _ALWAYS | frozenset(follows)
         self._sorted = sorted(self._names)
         self._arguments = frozenset(_KEYWORD_ARGUMENT.findall(file)) | _COMMON_ARGUMENTS
         outside = _outside(before)

@@ -80,6 +80,12 @@ def test_what_may_be_bound_is_not(fixture: str, piece: str) -> None:
     assert lost(fixture, piece) == 0.0
 
 
+def test_what_follows_in_the_block_may_wait_for_a_name() -> None:
+    assert lost("f(«$0)\n    return signal\n", "signal") == 0.0
+    assert lost("f(«$0)\n\n\ndef g(signal): ...\n", "signal") == pytest.approx(UNBOUND)
+    assert lost("    f(«$0)\n\n    def g(signal): ...\n", "signal") == pytest.approx(UNBOUND)
+
+
 def test_a_healed_part_is_a_part_of_the_name() -> None:
     assert lost("return «$0", "val", forced=" ") == 0.0
     assert lost("return «$0", "lue", forced="va") == 0.0
