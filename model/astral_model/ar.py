@@ -7,7 +7,7 @@ a candidate, the best of them read once more by the base (`likelihood`) and rank
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -40,6 +40,20 @@ ATOM_LIMIT = 16
 MIDDLE_OF_TOKEN = -7.0
 """Stands for log p(end) where a boundary lies inside a token."""
 _UNREAD = Reading(0.0, 0, 0.0)
+
+
+@dataclass(frozen=True)
+class _Drawing:
+    """What stays the same while the streams of a hole are drawn."""
+
+    columns: Tensor
+    """Token ids of the logits' columns."""
+    names: NameRule
+    generator: torch.Generator
+    tried: int
+    """Best first tokens that were used before."""
+    greedy: int | None
+    """The stream that takes the best token always."""
 
 
 class ArEngine:
@@ -195,9 +209,9 @@ class ArEngine:
         """Draw ``count`` streams at once: the first greedily (unless ``warm``), the others at random."""
         base = self.backbone
         extra, columns = self.likelihood.columns(context.ids, base.tokenizer.encode(forced + keep))
-        names = NameRule(request, forced)
         tried = len(request.rejected) if warm else 0  # another seed and other first tokens each round
         generator = torch.Generator().manual_seed(request.seed + tried)
+        how = _Drawing(columns, NameRule(request, forced), generator, tried, None if warm else 0)
         streams = [Stream(forced + keep) for _ in range(count)]
         owed = [(forced + keep).encode()] * count
         alive = list(range(count))
@@ -208,9 +222,7 @@ class ArEngine:
         part = control.part(DRAW_SHARE)
         while not part.stop():
             control.evaluations += len(alive)
-            kept = self._step(
-                logits, columns, names, streams, owed, alive, None if warm else 0, tried, generator
-            )
+            kept = self._step(logits, how, streams, owed, alive)
             kept = [row for row in kept if self._goes_on(streams[alive[row]], keep, request, frame)]
             if not kept:
                 break
@@ -225,30 +237,15 @@ class ArEngine:
         return streams
 
     def _step(
-        self,
-        logits: Tensor,
-        columns: Tensor,
-        names: NameRule,
-        streams: list[Stream],
-        owed: list[bytes],
-        alive: list[int],
-        greedy: int | None,
-        tried: int,
-        generator: torch.Generator,
+        self, logits: Tensor, how: _Drawing, streams: list[Stream], owed: list[bytes], alive: list[int]
     ) -> list[int]:
-        """Choose a token for each living stream by its ``logits`` over ``columns``; return the rows that go
-        on. ``greedy``: the stream that takes the best token always; ``tried``: first tokens that were used
-        before."""
+        """Choose a token for each living stream by its ``logits``; return the rows that go on."""
         log_probs = logits.log_softmax(-1)
-        ends = log_probs[:, torch.isin(columns, self.likelihood.end_ids)].logsumexp(-1).tolist()
+        ends = log_probs[:, torch.isin(how.columns, self.likelihood.end_ids)].logsumexp(-1).tolist()
         kept: list[int] = []
         for row, index in enumerate(alive):
             stream = streams[index]
-            start = None if stream.tokens else index + tried
-            drawn = None if index == greedy else generator
-            text = self.vocabulary.text(stream.tokens)
-            steered = names.steer(text, log_probs[row], self.vocabulary.pieces, columns)
-            token, chance = self._choose(log_probs[row], steered, columns, owed[index], drawn, start)
+            token, chance = self._choose(log_probs[row], how, index, stream, owed[index])
             stream.end_log_probs.append(ends[row])
             if token in self._special:
                 stream.ended = True
@@ -261,23 +258,20 @@ class ArEngine:
         return kept
 
     def _choose(
-        self,
-        log_probs: Tensor,
-        steered: Tensor,
-        columns: Tensor,
-        owed: bytes,
-        generator: torch.Generator | None,
-        start: int | None,
+        self, log_probs: Tensor, how: _Drawing, index: int, stream: Stream, owed: bytes
     ) -> tuple[int, float]:
-        """A token that agrees with the ``owed`` bytes, by ``steered`` (see `_pick`), and its log
-        probability."""
+        """The next token of ``stream``, which agrees with the ``owed`` bytes, and its log probability."""
+        steered = how.names.steer(
+            self.vocabulary.text(stream.tokens), log_probs, self.vocabulary.pieces, how.columns
+        )
         if owed:
-            agrees = self.vocabulary.agrees(owed, columns)
+            agrees = self.vocabulary.agrees(owed, how.columns)
             if not bool(agrees.any()):
                 return self.vocabulary.forced.allowed(owed)[0], 0.0
             steered = steered.masked_fill(~agrees, -torch.inf).log_softmax(-1)
-        column = _pick(steered, generator, start)
-        return int(columns[column]), float(log_probs[column])
+        start = None if stream.tokens else index + how.tried
+        column = _pick(steered, None if index == how.greedy else how.generator, start)
+        return int(how.columns[column]), float(log_probs[column])
 
     def _goes_on(self, stream: Stream, keep: str, request: Request, frame: Frame) -> bool:
         """Whether drawing more of ``stream`` can still change where it ends."""
