@@ -159,7 +159,7 @@ class Likelihood:
         ends = place[self.end_ids]
         steps: list[float] = []
         for start in range(0, len(hidden), _POSITIONS):
-            logits = self.vocabulary.logits(hidden[start : start + _POSITIONS], extra).cpu()  # (P, W + X)
+            logits = self.vocabulary.logits(hidden[start : start + _POSITIONS], extra)  # (P, W + X)
             wanted = torch.tensor(targets[start : start + _POSITIONS])
             picked = logits.gather(1, place[wanted.clamp(min=0)][:, None])[:, 0]
             picked = torch.where(wanted < 0, logits[:, ends].logsumexp(-1), picked)

@@ -40,11 +40,12 @@ class Vocabulary:
         self.forced = ForcedBytes(tokenizer.pieces)
 
     def logits(self, hidden: Tensor, extra: Tensor) -> Tensor:
-        """fp32 logits over ids + ``extra`` (X,) of hidden (P, D): (P, W + X)."""
+        """fp32 logits over ids + ``extra`` (X,) of hidden (P, D): (P, W + X), on the CPU, where tokens are
+        chosen."""
         out = self.rows(hidden)
         if len(extra):
             out = torch.cat([out, self._backbone.output.rows(extra)(hidden)], 1)
-        return out.float()
+        return out.float().cpu()
 
     def extra(self, *used: Iterable[int]) -> Tensor:
         """Ids in ``used`` that are not in the vocabulary but may be written."""
