@@ -33,6 +33,7 @@ _STRING = re.compile(
 )
 _QUOTE = re.compile(r"[\"'#]")
 _NEXT = re.compile(r"\n(?=[^\s)\]}])|\n\s*(?:async|def|class)\b|\n\s*@")
+_DEF = re.compile(r"^[ \t]*(?:async[ \t]+)?def\b", re.MULTILINE)
 _KEYWORD_ARGUMENT = re.compile(r"[(,]\s*([^\W\d]\w*)=(?!=)")
 _FIRST_ON_LINE = re.compile(r"[\s*(\[]*(?:[^\W\d]\w*\s*,[\s*(]*)*\Z")
 _BINDS = re.compile(
@@ -61,8 +62,10 @@ class NameRule:
         names = frozenset(request.names) or frozenset(_WORD.findall(file))
         # what follows in the same block may wait for the fill to bind it, and a stream that goes on into it
         # must be left to do so: that tells where the hole ended
-        follows = _WORD.findall(_NEXT.split(request.after[:FOLLOWING], maxsplit=1)[0])
-        self._names = names | _ALWAYS | frozenset(follows)
+        follows = _NEXT.split(request.after[:FOLLOWING], maxsplit=1)[0]
+        # the function so far: a range chosen by hand may start where no scope is, in the blanks of a line
+        around = before[max((match.start() for match in _DEF.finditer(before)), default=len(before)) :]
+        self._names = names | _ALWAYS | frozenset(_WORD.findall(follows)) | frozenset(_WORD.findall(around))
         self._sorted = sorted(self._names)
         self._arguments = frozenset(_KEYWORD_ARGUMENT.findall(file)) | _COMMON_ARGUMENTS
         outside = _outside(before)
@@ -76,20 +79,22 @@ class NameRule:
             return log_probs
         top = log_probs.topk(min(LOOKED_AT, len(log_probs))).indices
         read = frozenset(_WORD.findall(_LAST.sub("", code)))  # the last word is not whole yet
-        tail = code.rpartition("\n")[2]
-        lost = [self._unbound(tail, pieces[i].decode(errors="replace"), read) for i in columns[top].tolist()]
+        head, _, tail = code.rpartition("\n")
+        own = 0 if head else len(self._line)
+        found = [pieces[i].decode(errors="replace") for i in columns[top].tolist()]
+        lost = [self._unbound(tail, own, piece, read) for piece in found]
         if not any(lost):
             return log_probs
         return log_probs.index_add(0, top, torch.tensor(lost, dtype=log_probs.dtype), alpha=-UNBOUND)
 
-    def _unbound(self, tail: str, piece: str, read: frozenset[str]) -> bool:
-        """Whether ``piece`` behind ``tail`` (this line's code) leads to a name that is not bound; ``read``:
-        words that stand in the text already."""
+    def _unbound(self, tail: str, own: int, piece: str, read: frozenset[str]) -> bool:
+        """Whether ``piece`` behind ``tail`` (this line's code, the first ``own`` characters the file's) leads
+        to a name that is not bound; ``read``: words that stand in the text already."""
         code = re.split(r"[\"'#\n]", piece, maxsplit=1)[0]
         line, behind = tail + code, piece[len(code) : len(code) + 1]
         for match in _NAME.finditer(line):
             name, end = match[0], match.end()
-            if end < len(tail) or not piece:  # it stood there before
+            if end < len(tail) or not piece or (end <= own and not code[:1].isalnum()):  # it stood there
                 continue
             if behind and behind in "\"'" and end == len(line) and name.lower() in _PREFIXES:
                 continue

@@ -71,6 +71,8 @@ def test_a_name_that_nothing_binds_is_held_back(fixture: str, piece: str) -> Non
         ('«"""One\n$0', "signal"),
         ("return «value, $0", '"nope'),
         ("return «$0", "f'"),
+        ("def f(signal):\n    x = 1\n    return «$0", "signal"),  # of this function, whatever Γ says
+        ("chain(nope«$0", "=True"),  # the file's own name
         ("return «$0", "0x1"),
         ("return «1$0", "e5"),
         ('"""In a\n«$0', "signal"),
