@@ -62,7 +62,7 @@ class Adapter(nn.Module):
         """Copy the factors for the next passes (differentiable under grad); ``scale`` goes into B.
 
         ``int8``: in bytes, beside a base in bytes. Few positions are not worth a bf16 product each: a pass of
-        four rows spends a quarter less time, see model/README.md.
+        four rows takes a third less time, see model/README.md.
         """
         self._ready = {}
         for name, p in self.factors.items():

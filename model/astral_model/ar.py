@@ -48,6 +48,8 @@ class _Drawing:
 
     columns: Tensor
     """Token ids of the logits' columns."""
+    ends: Tensor
+    """Which columns are end tokens, bool."""
     names: NameRule
     generator: torch.Generator
     tried: int
@@ -211,7 +213,9 @@ class ArEngine:
         extra, columns = self.likelihood.columns(context.ids, base.tokenizer.encode(forced + keep))
         tried = len(request.rejected) if warm else 0  # another seed and other first tokens each round
         generator = torch.Generator().manual_seed(request.seed + tried)
-        how = _Drawing(columns, NameRule(request, forced), generator, tried, None if warm else 0)
+        names = NameRule(request, forced, self.vocabulary.pieces)
+        ends = torch.isin(columns, self.likelihood.end_ids)
+        how = _Drawing(columns, ends, names, generator, tried, None if warm else 0)
         streams = [Stream(forced + keep) for _ in range(count)]
         owed = [(forced + keep).encode()] * count
         alive = list(range(count))
@@ -241,7 +245,7 @@ class ArEngine:
     ) -> list[int]:
         """Choose a token for each living stream by its ``logits``; return the rows that go on."""
         log_probs = logits.log_softmax(-1)
-        ends = log_probs[:, torch.isin(how.columns, self.likelihood.end_ids)].logsumexp(-1).tolist()
+        ends = log_probs[:, how.ends].logsumexp(-1).tolist()
         kept: list[int] = []
         for row, index in enumerate(alive):
             stream = streams[index]
@@ -261,9 +265,7 @@ class ArEngine:
         self, log_probs: Tensor, how: _Drawing, index: int, stream: Stream, owed: bytes
     ) -> tuple[int, float]:
         """The next token of ``stream``, which agrees with the ``owed`` bytes, and its log probability."""
-        steered = how.names.steer(
-            self.vocabulary.text(stream.tokens), log_probs, self.vocabulary.pieces, how.columns
-        )
+        steered = how.names.steer(self.vocabulary.text(stream.tokens), log_probs, how.columns)
         if owed:
             agrees = self.vocabulary.agrees(owed, how.columns)
             if not bool(agrees.any()):

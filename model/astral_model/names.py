@@ -7,7 +7,6 @@ it. What a text leaves unbound is counted exactly once it is whole (`astral_mode
 
 from __future__ import annotations
 
-import builtins
 import keyword
 import re
 from bisect import bisect_left
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor
 
 from astral_model.engine import Request
+from astral_model.words import BUILTINS, words
 
 UNBOUND = 3.0
 """Nats that a token loses which leads to a name that nothing binds."""
@@ -25,7 +25,6 @@ FOLLOWING = 400
 """Characters behind the hole whose names may be used too, up to the next definition."""
 
 _NAME = re.compile(r"(?<![\w.])[^\W\d]\w*")
-_WORD = re.compile(r"[^\W\d]\w*")
 _LAST = re.compile(r"\w+\Z")
 _STRING = re.compile(
     r"\"\"\"(?:\\.|[^\\])*?\"\"\"|'''(?:\\.|[^\\])*?'''|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'|#[^\n]*(?=\n)",
@@ -41,7 +40,7 @@ _BINDS = re.compile(
     r"|\blambda\b[^:\n]*|^\s*from\b[^\n]*)\Z"
 )
 _PREFIXES = frozenset(("f", "r", "b", "u", "fr", "rf", "br", "rb"))
-_ALWAYS = frozenset((*keyword.kwlist, *dir(builtins), "match", "case", "type", "__file__", "__class__"))
+_ALWAYS = BUILTINS | frozenset((*keyword.kwlist, "match", "case", "type"))
 _COMMON_ARGUMENTS = frozenset(
     (
         *("key", "reverse", "default", "sep", "end", "file", "encoding", "errors", "start", "stop", "strict"),
@@ -54,34 +53,36 @@ class NameRule:
     """The names that a text in one hole may use.
 
     ``forced``: the end of ``request.before`` that is written again (token healing); texts begin with it.
+    ``pieces``: bytes of every token id.
     """
 
-    def __init__(self, request: Request, forced: str = "") -> None:
+    def __init__(self, request: Request, forced: str, pieces: list[bytes]) -> None:
+        self._pieces = pieces
         before = request.before[: len(request.before) - len(forced)]
         file = before + "\n" + request.after
-        names = frozenset(request.names) or frozenset(_WORD.findall(file))
+        names = frozenset(request.names) or words(file)
         # what follows in the same block may wait for the fill to bind it, and a stream that goes on into it
         # must be left to do so: that tells where the hole ended
         follows = _NEXT.split(request.after[:FOLLOWING], maxsplit=1)[0]
         # the function so far: a range chosen by hand may start where no scope is, in the blanks of a line
         around = before[max((match.start() for match in _DEF.finditer(before)), default=len(before)) :]
-        self._names = names | _ALWAYS | frozenset(_WORD.findall(follows)) | frozenset(_WORD.findall(around))
+        self._names = names | _ALWAYS | words(follows, around)
         self._sorted = sorted(self._names)
         self._arguments = frozenset(_KEYWORD_ARGUMENT.findall(file)) | _COMMON_ARGUMENTS
         outside = _outside(before)
         self.active = outside is not None and bool(request.names or not re.search(r"import\s+\*", file))
         self._line = (outside or "").rpartition("\n")[2]
 
-    def steer(self, text: str, log_probs: Tensor, pieces: list[bytes], columns: Tensor) -> Tensor:
+    def steer(self, text: str, log_probs: Tensor, columns: Tensor) -> Tensor:
         """``log_probs`` (W,) of the tokens ``columns`` behind ``text``, less what the rule takes."""
         code = _outside(self._line + text) if self.active else None
         if code is None:
             return log_probs
         top = log_probs.topk(min(LOOKED_AT, len(log_probs))).indices
-        read = frozenset(_WORD.findall(_LAST.sub("", code)))  # the last word is not whole yet
+        read = words(_LAST.sub("", code))  # the last word is not whole yet
         head, _, tail = code.rpartition("\n")
         own = 0 if head else len(self._line)
-        found = [pieces[i].decode(errors="replace") for i in columns[top].tolist()]
+        found = [self._pieces[i].decode(errors="replace") for i in columns[top].tolist()]
         lost = [self._unbound(tail, own, piece, read) for piece in found]
         if not any(lost):
             return log_probs
@@ -90,11 +91,13 @@ class NameRule:
     def _unbound(self, tail: str, own: int, piece: str, read: frozenset[str]) -> bool:
         """Whether ``piece`` behind ``tail`` (this line's code, the first ``own`` characters the file's) leads
         to a name that is not bound; ``read``: words that stand in the text already."""
+        if not piece:  # it writes nothing
+            return False
         code = re.split(r"[\"'#\n]", piece, maxsplit=1)[0]
         line, behind = tail + code, piece[len(code) : len(code) + 1]
         for match in _NAME.finditer(line):
             name, end = match[0], match.end()
-            if end < len(tail) or not piece or (end <= own and not code[:1].isalnum()):  # it stood there
+            if end < len(tail) or (end <= own and not code[:1].isalnum()):  # it stood there
                 continue
             if behind and behind in "\"'" and end == len(line) and name.lower() in _PREFIXES:
                 continue

@@ -105,11 +105,11 @@ none of them came first, and they were 47 % of all texts."""
 
 def worth_reading(pool: list[Evidence], least: int) -> list[Evidence]:
     """The texts that the denoiser's word could bring to the front, at least the ``least`` best."""
-    plain = [score(one, WITH_FLOW | {"flow": 0.0}) for one in pool]
+    weights = WITH_FLOW | {"flow": 0.0}
+    plain = [score(one, weights) for one in pool]
+    bar = max(plain, default=0.0) - FLOW_GAP
     order = sorted(range(len(pool)), key=lambda n: -plain[n])
-    return [
-        pool[n] for place, n in enumerate(order) if place < least or plain[n] > plain[order[0]] - FLOW_GAP
-    ]
+    return [pool[n] for place, n in enumerate(order) if place < least or plain[n] > bar]
 
 
 def score(evidence: Evidence, weights: dict[str, float] | None = None) -> float:

@@ -200,8 +200,8 @@ class FlowEngine:
             )
             control.evaluations += canvas.evaluations
             return self._from_canvas(canvas, healed.forced)
-        end, names = EndRule(request, frame, healed.forced), NameRule(request, healed.forced)
-        pieces = self.vocabulary.pieces
+        end = EndRule(request, frame, healed.forced)
+        names = NameRule(request, healed.forced, self.vocabulary.pieces)
         rows = [Row(owed) for _ in range(count)]
         control.evaluations += write(
             self.denoiser,
@@ -214,7 +214,7 @@ class FlowEngine:
                 skip=skip,
                 room=lambda tokens: room(tokens, request.category),
                 end_penalty=end.penalty,
-                steer=lambda text, log_probs, columns: names.steer(text, log_probs, pieces, columns),
+                steer=names.steer,
             ),
             extra=extra,
             generator=generator,

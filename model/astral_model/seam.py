@@ -13,7 +13,8 @@ import re
 from collections.abc import Iterable
 from itertools import chain
 
-_WORD = re.compile(r"[^\W\d]\w*")
+from astral_model.words import words
+
 _LAST = re.compile(r"[^\W\d]\w*\Z")
 _FIRST = re.compile(r"\w+")
 _COMMON = frozenset(
@@ -35,7 +36,7 @@ class Seam:
         """What of a word stands behind the hole."""
         self._head = last[0] if last else ""
         inner = (before[: len(before) - len(self._head)], after[len(self._rest) :])
-        self._words = _COMMON | frozenset(names) | frozenset(chain(*map(_WORD.findall, inner)))
+        self._words = _COMMON | frozenset(names) | words(*inner)
 
     def broken(self, text: str) -> bool:
         """Whether a hole that holds ``text`` would end in a word that the file hardly means.

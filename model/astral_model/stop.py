@@ -9,7 +9,6 @@ allows, `Cut` carries what the stream says about each, and `ranking` weighs it.
 from __future__ import annotations
 
 import ast
-import builtins
 import io
 import re
 import symtable
@@ -21,12 +20,12 @@ from functools import cached_property, lru_cache
 from itertools import pairwise
 
 from astral_model.engine import Category
+from astral_model.words import BUILTINS, words
 
 _A_HOLE = re.compile(r"\.\.\.|raise NotImplementedError(?:\(.*\))?", re.DOTALL)
 _OTHER_HOLE = re.compile(r"\?\?|\?(?=[^\W\d])")
 _TOP_LEVEL = re.compile(r"^[^\s#)\]}'\"]", re.MULTILINE)
 _NEW_TOP = re.compile(r"\n(?=[^\s)\]}'\"])")
-_WORD = re.compile(r"[^\W\d]\w*")
 _FILLERS = ("__hole__", "pass", "", "    pass\n", "__hole__,", "__hole__:", "(", ")")
 _WHOLE_FILE = 4_000
 """Files up to this many characters are parsed whole; of longer ones, the definition around the hole."""
@@ -57,9 +56,9 @@ class Frame:
     def __init__(self, before: str, after: str, category: Category, indent: str) -> None:
         self.category, self.indent = category, indent
         self.before, self.after = _around(_OTHER_HOLE.sub("", before), _OTHER_HOLE.sub("", after))
-        self._words = frozenset(_WORD.findall(before)) | frozenset(_WORD.findall(after))
+        self._words = words(before, after)
         before, after = before[: max(0, len(before) - len(self.before))], after[len(self.after) :]
-        self._far = frozenset(_WORD.findall(before)) | frozenset(_WORD.findall(after))
+        self._far = words(before, after)
         """Words of the part of a long file that is not parsed: it may bind any of them."""
 
     def allows(self, text: str) -> bool:
@@ -164,7 +163,7 @@ class Frame:
         if tree is None:
             return set()
         read = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
-        return read - _bound(tree) - names - self._words - _BUILTINS
+        return read - _bound(tree) - names - self._words - BUILTINS
 
 
 def _line_and_column(text: str) -> tuple[int, int]:
@@ -211,7 +210,6 @@ def _starts(statement: ast.stmt) -> tuple[int, int]:
 
 
 _JUMPS = (ast.Return, ast.Raise, ast.Continue, ast.Break)
-_BUILTINS = frozenset(dir(builtins)) | {"__file__", "__name__", "__class__"}
 
 
 @lru_cache(maxsize=1024)
@@ -223,7 +221,7 @@ def _unresolved(source: str) -> frozenset[str]:
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return frozenset()
     free: set[str] = set()
-    bound: set[str] = set(_BUILTINS)
+    bound: set[str] = set(BUILTINS)
     tables = [top]
     while tables:
         table = tables.pop()

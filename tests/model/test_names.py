@@ -14,9 +14,10 @@ def lost(fixture: str, piece: str, names: tuple[str, ...] = NAMES, forced: str =
     """Nats that ``piece`` loses behind the text between ``«`` and ``$0`` of ``fixture``."""
     before, _, rest = fixture.partition("«")
     text, _, after = rest.partition("$0")
-    rule = NameRule(Request(before + forced, after, before + forced, after, "any", names=names), forced)
     pieces = [b"", piece.encode(), b"value"]
-    found = rule.steer(forced + text, torch.tensor([-3.0, -1.0, -2.0]), pieces, torch.tensor([0, 1, 2]))
+    request = Request(before + forced, after, before + forced, after, "any", names=names)
+    rule = NameRule(request, forced, pieces)
+    found = rule.steer(forced + text, torch.tensor([-3.0, -1.0, -2.0]), torch.tensor([0, 1, 2]))
     return -1.0 - float(found[1])
 
 
@@ -101,7 +102,7 @@ def test_without_gamma_words_of_the_file_will_do() -> None:
 
 
 def test_where_all_are_unknown_the_order_stays() -> None:
-    rule = NameRule(Request("x = ", "", "x = ", "", names=("value",)))
+    rule = NameRule(Request("x = ", "", "x = ", "", names=("value",)), "", [b"nope", b"nada"])
     before = torch.tensor([-1.0, -2.0])
-    after = rule.steer("", before, [b"nope", b"nada"], torch.tensor([0, 1]))
+    after = rule.steer("", before, torch.tensor([0, 1]))
     assert torch.equal(after, before - UNBOUND)
