@@ -40,7 +40,8 @@ def descendants(pid: int) -> dict[int, str]:
         for child, parent_pid in parents.items():
             if parent_pid == above:
                 front.append(child)
-                found[child] = Path(f"/proc/{child}/cmdline").read_text().replace("\0", " ")
+                with contextlib.suppress(OSError):  # it has ended since
+                    found[child] = Path(f"/proc/{child}/cmdline").read_text().replace("\0", " ")
     return found
 
 
