@@ -1,4 +1,6 @@
-"""Algorithm 1 of ASTRAL for one hole: propose, verify on arrival, repair what fails, confirm, rank."""
+"""Algorithm 1 of ASTRAL for one hole: propose, verify on arrival, repair what fails, confirm, rank.
+
+Where repair does not help and there is time, others are drawn."""
 
 from __future__ import annotations
 
@@ -29,6 +31,9 @@ OnJudged = Callable[[FillReport], None]
 """Called with everything judged so far, each time that it is more; the winner is not confirmed yet."""
 
 REPAIR_ROUNDS = 3
+"""Repairs between two fresh draws, while everything is refused."""
+BARREN_ROUNDS = 2
+"""Fresh draws that bring nothing new, after which there is no use in going on."""
 MIN_REPAIR_SECONDS = 0.5
 """Less time than this is kept for ranking and for the way back to the editor."""
 PROPOSE_SHARE = 0.75
@@ -150,6 +155,7 @@ class _Run:
         self.messages: list[str] = []
         self.deadline = 0.0
         self.model_died = False
+        self.model_failed = False
 
     async def execute(self) -> FillReport:
         # mypy builds while the weights load
@@ -189,10 +195,11 @@ class _Run:
     async def _draw_and_verify(self, environment: Environment) -> None:
         params = await self.services.prepare(self.document, self.hole, self.holes, environment, self.options)
         params.budget_ms = self._drawing_ms()
+        params.rejected = self._known()
         warming = asyncio.gather(self._warm_types(), self._warm_tests(), return_exceptions=True)
         try:
             await self._timed("propose", self._rounds_of(params))
-            await self._timed("repair", self._repair(params))
+            await self._timed("repair", self._go_on(params))
             await self._timed("confirm", self._confirm())
         finally:
             warming.cancel()
@@ -248,6 +255,7 @@ class _Run:
                 for candidate in proposed.candidates:
                     queue.put_nowait(candidate)
         except WorkerFailure as failure:
+            self.model_failed = True
             self.messages.append(failure.message)
         finally:
             watch.cancel()
@@ -392,21 +400,52 @@ class _Run:
 
     # --- repair -------------------------------------------------------------------------------------------
 
-    async def _repair(self, params: ProposeParams) -> None:
-        """Remask what the oracles point at in the best refused candidate, and draw again in place."""
+    async def _go_on(self, params: ProposeParams) -> None:
+        """While everything is refused and there is time, repair the best, a few in turn, then draw afresh."""
         tried: set[str] = set()
-        for _ in range(REPAIR_ROUNDS):
-            if self._satisfied() or self._left() < MIN_REPAIR_SECONDS or self.stop.is_set():
+        barren = 0
+        while barren < BARREN_ROUNDS:
+            for _ in range(REPAIR_ROUNDS):
+                if self._done():
+                    return
+                target = next((f for f in best_first(self.judged.values()) if f.text not in tried), None)
+                if target is None or not target.text:
+                    break
+                tried.add(target.text)
+                await self._repair(target, params)
+            if self._done():
                 return
-            target = next((f for f in best_first(self.judged.values()) if f.text not in tried), None)
-            if target is None or not target.text:
-                return
-            tried.add(target.text)
-            self.on_progress("repairing in place", None)
-            params.budget_ms = self._left() * PROPOSE_SHARE * 1e3
-            repair = self._repair_of(target, params)
-            self.enough.clear()
-            await self._rounds_of(repair)
+            known = len(self.judged)
+            await self._draw_afresh(params)
+            barren += len(self.judged) == known
+
+    def _done(self) -> bool:
+        """Whether something stands, or nothing more can be done for it."""
+        satisfied = any(not refused(fill.verdicts) for fill in self.judged.values())
+        return satisfied or self.model_failed or self._left() < MIN_REPAIR_SECONDS or self.stop.is_set()
+
+    async def _repair(self, target: Fill, params: ProposeParams) -> None:
+        """Remask what the oracles point at in ``target``, and draw again in place."""
+        self.on_progress("repairing in place", None)
+        self._prepare_again(params)
+        await self._rounds_of(self._repair_of(target, params))
+
+    async def _draw_afresh(self, params: ProposeParams) -> None:
+        """Other candidates: the engines are told which ones are known."""
+        self.on_progress("unmasking", None)
+        params.seed += 1
+        self._prepare_again(params)
+        await self._rounds_of(params)
+
+    def _prepare_again(self, params: ProposeParams) -> None:
+        params.budget_ms = self._left() * PROPOSE_SHARE * 1e3
+        params.rejected = self._known()
+        self.enough.clear()
+
+    def _known(self) -> list[str]:
+        """All that must not be drawn again, as the model writes it: without the lead, and as it was drawn."""
+        known = {text.removeprefix(self.hole.lead) for text in (*self.judged, *self.options.rejected)}
+        return sorted(known | self.finished.keys())
 
     def _repair_of(self, target: Fill, params: ProposeParams) -> Repair:
         """The model sees the fill without the lead, which stands in ``params.before`` already."""
@@ -414,11 +453,7 @@ class _Run:
         text = target.text[lead:]
         spans = [Span(max(0, span.start - lead), max(0, span.end - lead)) for span in _remask(target)]
         spans = [span for span in spans if span.start < span.end] or [Span(0, len(text))]
-        rejected = {known.removeprefix(self.hole.lead) for known in (*self.judged, *self.options.rejected)}
-        return Repair(params, text, spans, sorted(rejected))
-
-    def _satisfied(self) -> bool:
-        return any(not refused(fill.verdicts) for fill in self.judged.values())
+        return Repair(params, text, spans)
 
     # --- confirm ------------------------------------------------------------------------------------------
 

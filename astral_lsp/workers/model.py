@@ -248,7 +248,7 @@ class Worker:
 
     def _read_ahead(self, call_id: int, params: Propose) -> Done:
         control = Control(cancelled=lambda: self._wire.cancelled(call_id))
-        self._model(call_id, None).read_ahead(_request(params, frozenset()), control)
+        self._model(call_id, None).read_ahead(_request(params), control)
         return Done()
 
     def _propose(self, call_id: int, params: Propose, repair: Repair | None) -> Proposed:
@@ -263,7 +263,7 @@ class Worker:
             cancelled=lambda: self._wire.cancelled(call_id),
             on_draft=lambda draft: self._wire.send(Event(call_id, "candidate", _candidate(draft))),
         )
-        request = _request(params, frozenset(repair.rejected) if repair is not None else frozenset())
+        request = _request(params)
         if repair is None:
             drafts = engine.propose(request, control)
         else:
@@ -309,7 +309,7 @@ def _check_spans(repair: Repair) -> None:
             raise WorkerError("bad_request", f"span {span.start}-{span.end} lies outside the text to repair")
 
 
-def _request(params: Propose, rejected: frozenset[str]) -> Request:
+def _request(params: Propose) -> Request:
     return Request(
         prefix=params.prefix,
         suffix=params.suffix,
@@ -322,7 +322,7 @@ def _request(params: Propose, rejected: frozenset[str]) -> Request:
         seed=params.seed,
         names=tuple(params.names),
         preferred=tuple(params.preferred),
-        rejected=rejected,
+        rejected=frozenset(params.rejected),
     )
 
 

@@ -157,6 +157,8 @@ class Propose(msgspec.Struct):
     """Identifiers in Γ; [] when unknown. Names outside Γ, builtins and the file are not admissible atoms."""
     preferred: list[str] = []
     """Expressions in Γ whose type is assignable to σ, fittest first (soft guidance, tier 2)."""
+    rejected: list[str] = []
+    """Texts that are known already and must not come back: others are drawn instead of them."""
 
 
 class Repair(msgspec.Struct):
@@ -167,8 +169,6 @@ class Repair(msgspec.Struct):
     propose: Propose
     text: str
     spans: list[Span]
-    rejected: list[str] = []
-    """Texts that failed already and must not come back."""
 
 
 class Done(msgspec.Struct):

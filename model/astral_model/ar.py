@@ -86,9 +86,8 @@ class ArEngine:
     ) -> list[Draft]:
         """Keep ``text`` up to the first span and draw the rest again, without what was rejected."""
         keep = text[: min((start for start, _ in spans), default=0)]
-        rejected = request.rejected | {text}
-        changed = replace(request, rejected=rejected)
-        return self._finish(self.pool(changed, control, keep=keep, warm=True), changed, control)
+        changed = replace(request, rejected=request.rejected | {text})
+        return self._finish(self.pool(changed, control, keep=keep), changed, control)
 
     def _finish(self, pool: list[Evidence], request: Request, control: Control) -> list[Draft]:
         ranked = sorted(((score(one), one) for one in pool), key=lambda pair: -pair[0])
@@ -108,13 +107,12 @@ class ArEngine:
         control: Control,
         *,
         keep: str = "",
-        warm: bool = False,
         least: int = MIN_STREAMS,
     ) -> list[Evidence]:
         """All candidates worth ranking, with what the base says of each; [] when stopped too early.
 
-        ``keep``: text that every candidate starts with. ``warm``: no greedy stream. ``least``: streams drawn
-        even for one candidate.
+        ``keep``: text that every candidate starts with. ``least``: streams drawn even for one candidate.
+        Where texts were rejected, no stream is greedy: what it would write is among them.
         """
         healed = heal(request.prefix)
         context = self.contexts.get(healed.prefix, request.suffix, control)
@@ -122,7 +120,7 @@ class ArEngine:
             return []
         frame = Frame(request.before, request.after, request.category, request.indent)
         count = max(least, min(MAX_STREAMS, request.candidates))
-        streams = self._draw(context, healed.forced, keep, count, frame, request, control, warm)
+        streams = self._draw(context, healed.forced, keep, count, frame, request, control)
         texts = self._texts(streams, request, keep)
         drawn = [_drawn(cut) for cut in _most_likely(texts.values(), frame)]
         atoms = [Evidence(text, _UNREAD) for text in _atoms(request, frame, texts)]
@@ -206,16 +204,16 @@ class ArEngine:
         frame: Frame,
         request: Request,
         control: Control,
-        warm: bool,
     ) -> list[Stream]:
-        """Draw ``count`` streams at once: the first greedily (unless ``warm``), the others at random."""
+        """Draw ``count`` streams at once: the first greedily (unless texts were rejected), the others at
+        random."""
         base = self.backbone
         extra, columns = self.likelihood.columns(context.ids, base.tokenizer.encode(forced + keep))
-        tried = len(request.rejected) if warm else 0  # another seed and other first tokens each round
+        tried = len(request.rejected)  # another seed and other first tokens each round
         generator = torch.Generator().manual_seed(request.seed + tried)
         names = NameRule(request, forced, self.vocabulary.pieces)
         ends = torch.isin(columns, self.likelihood.end_ids)
-        how = _Drawing(columns, ends, names, generator, tried, None if warm else 0)
+        how = _Drawing(columns, ends, names, generator, tried, None if tried else 0)
         streams = [Stream(forced + keep) for _ in range(count)]
         owed = [(forced + keep).encode()] * count
         alive = list(range(count))

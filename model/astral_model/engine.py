@@ -32,7 +32,8 @@ class Request:
     preferred: tuple[str, ...] = ()
     """Expressions of a type that fits σ, fittest first."""
     rejected: frozenset[str] = frozenset()
-    """Texts that failed already and must not come back."""
+    """Texts that are known already and must not come back. Where there are some, others are drawn: with
+    another seed, other first tokens, and hotter."""
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,7 @@ class HybridEngine:
         pool: list[Evidence] = []
         if not control.stop():
             keep = text[: min((start for start, _ in spans), default=0)]
-            pool = self.ar.pool(request, control, keep=keep, warm=True, least=AR_STREAMS)
+            pool = self.ar.pool(request, control, keep=keep, least=AR_STREAMS)
         return self._ranked(self._joined(pool, drafts, request, control), drafts, request, control)
 
     def _joined(

@@ -114,10 +114,10 @@ class FlowEngine:
         if context is None:
             return []
         frame = Frame(request.before, request.after, request.category, request.indent)
-        generator = torch.Generator().manual_seed(request.seed)
+        generator = _generator(request)
         found: dict[str, Draft] = {}
         for attempt in range(2):  # once more, hotter, if few of the first were different and well-formed
-            skip = attempt * max(LEAST_ROWS, request.candidates)
+            skip = attempt * max(LEAST_ROWS, request.candidates) or len(request.rejected)
             drawn = self._draw(request, context, skip, frame, generator, control)
             self._admit(found, drawn, request, frame, control)
             if 2 * len(found) >= request.candidates or control.stop():
@@ -132,8 +132,7 @@ class FlowEngine:
         request = replace(request, rejected=request.rejected | {text})
         spans = sorted((max(0, a), min(len(text), b)) for a, b in spans if a < len(text)) or [(0, len(text))]
         frame = Frame(request.before, request.after, request.category, request.indent)
-        # another seed each round: what was rejected is known, drawing it again would be a waste
-        generator = torch.Generator().manual_seed(request.seed + len(request.rejected))
+        generator = _generator(request)
         context = self.contexts.get(heal(request.prefix).prefix, request.suffix, control)
         if context is None:
             return []
@@ -301,7 +300,7 @@ class FlowEngine:
         context = self.contexts.get(heal(inner.prefix).prefix, inner.suffix, control)
         if context is None:
             return []
-        generator = torch.Generator().manual_seed(request.seed + len(request.rejected))
+        generator = _generator(request)
         # the same hole again, or a narrower one that nothing was drawn for yet
         skip = len(request.rejected) if (first, last) == (0, len(text)) else 0
         frame = Frame(inner.before, inner.after, "any", request.indent)
@@ -384,6 +383,11 @@ class FlowEngine:
             return count
 
         return min(map(inside, texts), default=0)
+
+
+def _generator(request: Request) -> torch.Generator:
+    """Another seed each round: what was rejected is known, drawing it again would be a waste."""
+    return torch.Generator().manual_seed(request.seed + len(request.rejected))
 
 
 def _shapes(drawn: Drawn, request: Request) -> list[str]:

@@ -25,6 +25,7 @@ class Scripted:
         drawn: list[tuple[str, float]],
         *,
         repaired: list[list[tuple[str, float]]] | None = None,
+        afresh: list[list[tuple[str, float]]] | None = None,
         syntax: dict[str, Verdict] | None = None,
         types: dict[str, Verdict] | None = None,
         tests: dict[str, Verdict] | None = None,
@@ -34,13 +35,18 @@ class Scripted:
         adapter: str = "scripted",
         slow: dict[str, float] | None = None,
     ) -> None:
-        """``slow``: seconds that ``environment``, ``types`` or ``tests`` takes, whatever its budget."""
+        """``afresh``: what later proposals draw, the first one's again when it is used up.
+
+        ``slow``: seconds that ``environment``, ``types`` or ``tests`` takes, whatever its budget."""
         self.slow = slow or {}
         self.drawn, self.repaired = drawn, list(repaired or [])
         self.syntax, self.types = syntax or {}, types or {}
         self.tests, self.confirmed = tests or {}, confirmed or {}
         self.delay, self.start_failure = delay, start_failure
         self.adapter = adapter
+        self.afresh = list(afresh or [])
+        self.proposals: list[list[str]] = []
+        """What each proposal was told not to draw."""
         self.deaths = 0
         """How many times more the model's worker dies instead of going on, after its first candidate."""
         self.starts = 0
@@ -74,7 +80,9 @@ class Scripted:
     async def propose(
         self, params: Propose, on_candidate: Callable[[Candidate], None], stop: asyncio.Event
     ) -> Proposed:
-        return await self._play(self.drawn, on_candidate, stop)
+        again = bool(self.proposals) and bool(self.afresh)
+        self.proposals.append(params.rejected)
+        return await self._play(self.afresh.pop(0) if again else self.drawn, on_candidate, stop)
 
     async def repair(
         self, params: Repair, on_candidate: Callable[[Candidate], None], stop: asyncio.Event

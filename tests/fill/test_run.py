@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import msgspec
@@ -99,7 +100,7 @@ async def test_a_refused_candidate_is_repaired_where_the_oracle_points() -> None
     report = await fill(services)
     assert texts(report) == ["sum(xs)", "sum(ys)"]
     assert services.repairs[0].spans == [Span(4, 6)]
-    assert services.repairs[0].rejected == ["sum(ys)"]
+    assert services.repairs[0].propose.rejected == ["sum(ys)"]
     assert len(services.repairs) == 1
 
 
@@ -107,6 +108,47 @@ async def test_repair_remasks_everything_when_the_oracle_points_nowhere() -> Non
     services = Scripted([("len(xs)", -0.1)], tests={"len(xs)": failed("assert 3 == 6")})
     await fill(services)
     assert services.repairs[0].spans == [Span(0, len("len(xs)"))]
+
+
+def refusing(*wrong: str) -> dict[str, Verdict]:
+    return {text: failed("no") for text in wrong}
+
+
+async def test_where_repair_does_not_help_others_are_drawn() -> None:
+    services = Scripted(
+        [("a", -0.1), ("b", -0.2)],
+        types=refusing("a", "b", "r", "c"),
+        repaired=[[("r", -0.3)]],
+        afresh=[[("c", -0.4)], [("d", -0.5)]],
+    )
+    report = await fill(services)
+    assert [entry.text for entry in report.fills] == ["d"]
+    assert services.proposals == [[], ["a", "b", "r"], ["a", "b", "c", "r"]]
+    assert [repair.text for repair in services.repairs] == ["a", "b", "r", "c"]
+
+
+async def test_drawing_ends_where_it_brings_nothing_new() -> None:
+    services = Scripted([("a", -0.1)], types=refusing("a"))
+    report = await fill(services)
+    assert texts(report) == ["a"]
+    assert len(services.proposals) == 3
+
+
+async def test_drawing_ends_with_the_budget() -> None:
+    afresh = [[(f"a{n}", -1.0)] for n in range(1000)]
+    services = Scripted([("a", -0.1)], types=refusing("a", *(f"a{n}" for n in range(1000))), afresh=afresh)
+    services.delay = 0.01
+    began = time.monotonic()
+    await fill(services, budget_s=1.5)
+    assert 0.5 < time.monotonic() - began < 3.0
+
+
+async def test_nothing_is_drawn_by_a_model_that_failed() -> None:
+    services = Scripted([("a", -0.1)], types=refusing("a"))
+    services.deaths = 2
+    report = await fill(services)
+    assert "stopped twice" in report.message
+    assert len(services.proposals) == 2  # the one it died in, and the second
 
 
 async def test_nothing_is_repaired_when_something_stands() -> None:
@@ -142,8 +184,10 @@ async def test_stop_gives_the_best_so_far() -> None:
 
 
 async def test_rejected_texts_of_a_refill_never_come_back() -> None:
-    report = await fill(Scripted([("a", -0.1), ("b", -0.2)]), rejected=("a",))
+    services = Scripted([("a", -0.1), ("b", -0.2)])
+    report = await fill(services, rejected=("a",))
     assert texts(report) == ["b"]
+    assert services.proposals == [["a"]]
 
 
 async def test_no_weights_is_an_explained_nothing() -> None:

@@ -188,6 +188,13 @@ def test_repair_keeps_the_start_and_excludes_what_was_rejected(engine: ArEngine)
         assert draft.text not in (kept, first, kept + "wrong")
 
 
+def test_others_are_drawn_instead_of_what_was_rejected(engine: ArEngine) -> None:
+    first = {draft.text for draft in engine.propose(COMMENT, Control())}
+    again = {draft.text for draft in engine.propose(replace(COMMENT, rejected=frozenset(first)), Control())}
+    assert again
+    assert not again & first
+
+
 def test_healed_text_is_not_part_of_the_fill(engine: ArEngine) -> None:
     hole = replace(COMMENT, prefix="x = 1  # retu", before="x = 1  # retu")
     assert heal(hole.prefix).forced == " retu"

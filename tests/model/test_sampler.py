@@ -167,6 +167,13 @@ def test_score_prefers_what_the_engine_itself_would_write() -> None:
     assert again == pytest.approx(values[::-1], abs=1e-4)
 
 
+def test_others_are_drawn_instead_of_what_was_rejected() -> None:
+    first = {draft.text for draft in engine().propose(REQUEST, Control())}
+    again = {draft.text for draft in engine().propose(replace(REQUEST, rejected=frozenset(first)), Control())}
+    assert again
+    assert not again & first
+
+
 def test_nothing_after_a_cancel() -> None:
     control = Control(cancelled=lambda: True)
     assert engine().propose(REQUEST, control) == []

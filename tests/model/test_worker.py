@@ -71,7 +71,7 @@ async def test_budget_ends_a_call(worker: WorkerProcess) -> None:
 
 
 async def test_repair_passes_spans_and_rejected_texts(worker: WorkerProcess) -> None:
-    repair = Repair(propose(), "a + old", [Span(4, 7)], ["a - b"])
+    repair = Repair(propose(rejected=["a - b"]), "a + old", [Span(4, 7)])
     answer = await worker.call(repair)
     assert answer.candidates[0].text == "a + new"
     assert answer.candidates[0].engine == "['a - b']"
