@@ -138,14 +138,14 @@ async def run(
     try:
         with options.out.open("a") as sink:
             await session.start_model()
-            for number, case in enumerate(found):
-                if number < options.skip or (case.file, case.start) in done:
-                    continue
+            todo = [case for case in found if (case.file, case.start) not in done]
+            todo.sort(key=lambda case: (case.file, case.start))  # mypy reads each file once
+            for number, case in enumerate(todo):
                 for outcome in await _fills(session, root, case, engines, options.budget):
                     outcomes.append(outcome)
                     sink.write(json.dumps(asdict(outcome)) + "\n")
                 sink.flush()
-                print(f"{number + 1} of {len(found)}", end="\r", file=sys.stderr, flush=True)
+                print(f"{number + 1} of {len(todo)}", end="\r", file=sys.stderr, flush=True)
         info = session.model.loaded
         if info is not None:
             print(f"model {info.model}, adapter {info.adapter}, {info.dtype}")
@@ -251,7 +251,6 @@ def main() -> None:
     parser.add_argument("--budget", type=float, default=30.0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=0, help="of the model; 0: every core")
-    parser.add_argument("--skip", type=int, default=0, help="holes at the start that another run fills")
     parser.add_argument("--out", type=Path, default=Path("fill_packages.jsonl"))
     options = parser.parse_args()
     engines = options.engines.split(",")
