@@ -76,6 +76,7 @@ def main() -> None:
         "loss_tokens": state["loss_tokens"],
         "training_seconds": round(state["seconds"]),
         "averaged": options.average,
+        "mean_of_steps": state.get("mean_of", [state["step"]]),
         "manifest_sha256": digest(options.manifest),
         "data_sha256": digest(options.data),
         "licence": "Apache-2.0",
