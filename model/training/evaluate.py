@@ -256,6 +256,7 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=1, help="take every n-th row")
     parser.add_argument("--average", action="store_true")
     parser.add_argument("--cases", type=int, default=48)
+    parser.add_argument("--loss-cases", type=int, default=64)
     parser.add_argument("--canvas", type=int, default=32)
     parser.add_argument("--orders", default="left_to_right")
     parser.add_argument("--groups", default="mid_line,line,span")
@@ -274,7 +275,7 @@ def main() -> None:
     dataset = Dataset(options.data)
     report: dict[str, object] = {}
     if not options.no_loss:
-        everything = pick(dataset, frozenset(WEIGHTS), 64, options.canvas)
+        everything = pick(dataset, frozenset(WEIGHTS), options.loss_cases, options.canvas)
         report["cross_entropy"] = cross_entropy(
             denoiser, vocabulary, everything, options.canvas, (0.0, 0.3, 0.6, 1.0)
         )
