@@ -133,9 +133,10 @@ def print_training(base: Path, size: int, vocabulary: torch.Tensor, gemm: float,
     read = packed.contexts.numel() * flops(shape, 0)
     rate = 1e-9 * (own + read) / took
     print(
-        f"training, {HOLES} holes of {TRAINED_CONTEXT} + {TRAINED_ANSWER + 1} tokens, 1 thread: {took:.1f} s, "
-        f"{counted} loss tokens, {counted / took:.0f} a second ({counted / took / FIRST_EXPERIMENT:.1f} "
-        f"times the first experiment's, over two cores of another machine), {_of(rate, gemm)}"
+        f"training, {HOLES} holes of {TRAINED_CONTEXT} + {TRAINED_ANSWER + 1} tokens, 1 thread: "
+        f"{took:.1f} s, {counted} loss tokens, {counted / took:.0f} a second, "
+        f"{counted / took / FIRST_EXPERIMENT:.1f} times the first experiment's over two cores of another "
+        f"machine, {_of(rate, gemm)}"
     )
 
 
