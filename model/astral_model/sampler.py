@@ -117,7 +117,7 @@ class FlowEngine:
         generator = _generator(request)
         found: dict[str, Draft] = {}
         for attempt in range(2):  # once more, hotter, if few of the first were different and well-formed
-            skip = attempt * max(LEAST_ROWS, request.candidates) or len(request.rejected)
+            skip = attempt * max(LEAST_ROWS, request.candidates) or _tried(request)
             drawn = self._draw(request, context, skip, frame, generator, control)
             self._admit(found, drawn, request, frame, control)
             if 2 * len(found) >= request.candidates or control.stop():
@@ -383,6 +383,12 @@ class FlowEngine:
             return count
 
         return min(map(inside, texts), default=0)
+
+
+def _tried(request: Request) -> int:
+    """Best first tokens that were tried before. A few rejected texts may be those of a run that was cut: the
+    likeliest text need not be among them."""
+    return len(request.rejected) if len(request.rejected) >= LEAST_ROWS else 0
 
 
 def _generator(request: Request) -> torch.Generator:
