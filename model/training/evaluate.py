@@ -257,6 +257,7 @@ def main() -> None:
     parser.add_argument("--average", action="store_true")
     parser.add_argument("--cases", type=int, default=48)
     parser.add_argument("--loss-cases", type=int, default=64)
+    parser.add_argument("--rates", default="0,0.3,0.6,1", help="mask rates; 0: the left-to-right path")
     parser.add_argument("--canvas", type=int, default=32)
     parser.add_argument("--orders", default="left_to_right")
     parser.add_argument("--groups", default="mid_line,line,span")
@@ -275,10 +276,9 @@ def main() -> None:
     dataset = Dataset(options.data)
     report: dict[str, object] = {}
     if not options.no_loss:
+        rates = tuple(map(float, options.rates.split(",")))
         everything = pick(dataset, frozenset(WEIGHTS), options.loss_cases, options.canvas)
-        report["cross_entropy"] = cross_entropy(
-            denoiser, vocabulary, everything, options.canvas, (0.0, 0.3, 0.6, 1.0)
-        )
+        report["cross_entropy"] = cross_entropy(denoiser, vocabulary, everything, options.canvas, rates)
         print(json.dumps(report), flush=True)
     orders: list[OrderName] = options.orders.split(",")
     for path in options.rows:
