@@ -30,14 +30,16 @@ OnProgress = Callable[[str, "float | None"], None]
 OnJudged = Callable[[FillReport], None]
 """Called with everything judged so far, each time that it is more; the winner is not confirmed yet."""
 
-REPAIR_ROUNDS = 3
-"""Repairs between two fresh draws, while everything is refused."""
 BARREN_ROUNDS = 2
-"""Fresh draws that bring nothing new, after which there is no use in going on."""
+"""Rounds of repair and drawing afresh that bring nothing new, after which there is no use in going on."""
+AFRESH_CANDIDATES = 8
+"""Candidates of a round after the first: eight rows cost little more than four, and oracles choose."""
 MIN_REPAIR_SECONDS = 0.5
 """Less time than this is kept for ranking and for the way back to the editor."""
 PROPOSE_SHARE = 0.75
 """Part of the budget that drawing may use; the rest is for verification and repair."""
+REPAIR_SHARE = 0.4
+"""Part of the time left that one repair may use: what takes longer helps no more than a fresh draw."""
 ANALYSE_SHARE = 0.4
 """Part of the budget that σ and Γ may take when mypy has to build first; a warm answer takes milliseconds."""
 LATE_SECONDS = 0.5
@@ -401,23 +403,22 @@ class _Run:
     # --- repair -------------------------------------------------------------------------------------------
 
     async def _go_on(self, params: ProposeParams) -> None:
-        """While everything is refused and there is time, repair the best, a few in turn, then draw afresh."""
+        """While everything is refused and there is time, repair and draw afresh in turn.
+
+        Only what an oracle points into can be repaired; a fill that is wrong as a whole is drawn anew.
+        """
         tried: set[str] = set()
         barren = 0
-        while barren < BARREN_ROUNDS:
-            for _ in range(REPAIR_ROUNDS):
-                if self._done():
-                    return
-                target = next((f for f in best_first(self.judged.values()) if f.text not in tried), None)
-                if target is None or not target.text:
-                    break
+        while barren < BARREN_ROUNDS and not self._done():
+            known = len(self.judged)
+            ranked = best_first(self.judged.values())
+            target = next((fill for fill in ranked if fill.text not in tried and _remask(fill)), None)
+            if target is not None:
                 tried.add(target.text)
                 await self._repair(target, params)
-            if self._done():
-                return
-            known = len(self.judged)
-            await self._draw_afresh(params)
-            barren += len(self.judged) == known
+            if not self._done():
+                await self._draw_afresh(params)
+            barren = barren + 1 if len(self.judged) == known else 0
 
     def _done(self) -> bool:
         """Whether something stands, or nothing more can be done for it."""
@@ -427,19 +428,21 @@ class _Run:
     async def _repair(self, target: Fill, params: ProposeParams) -> None:
         """Remask what the oracles point at in ``target``, and draw again in place."""
         self.on_progress("repairing in place", None)
-        self._prepare_again(params)
+        self._prepare_again(params, REPAIR_SHARE)
         await self._rounds_of(self._repair_of(target, params))
 
     async def _draw_afresh(self, params: ProposeParams) -> None:
         """Other candidates: the engines are told which ones are known."""
         self.on_progress("unmasking", None)
         params.seed += 1
-        self._prepare_again(params)
+        self._prepare_again(params, PROPOSE_SHARE)
         await self._rounds_of(params)
 
-    def _prepare_again(self, params: ProposeParams) -> None:
-        params.budget_ms = self._left() * PROPOSE_SHARE * 1e3
+    def _prepare_again(self, params: ProposeParams, share: float) -> None:
+        params.budget_ms = self._left() * share * 1e3
         params.rejected = self._known()
+        params.candidates = max(params.candidates, AFRESH_CANDIDATES)
+        params.draw_only = True
         self.enough.clear()
 
     def _known(self) -> list[str]:
@@ -452,7 +455,7 @@ class _Run:
         lead = len(self.hole.lead) if target.text.startswith(self.hole.lead) else 0
         text = target.text[lead:]
         spans = [Span(max(0, span.start - lead), max(0, span.end - lead)) for span in _remask(target)]
-        spans = [span for span in spans if span.start < span.end] or [Span(0, len(text))]
+        spans = [span for span in spans if span.start < span.end] or [Span(0, len(text))]  # all in the lead
         return Repair(params, text, spans)
 
     # --- confirm ------------------------------------------------------------------------------------------
@@ -515,7 +518,7 @@ class _Run:
 
 
 def _remask(fill: Fill) -> list[Span]:
-    """Spans of ``fill`` that its findings point at, surest first; all of it when they point nowhere."""
+    """Spans of ``fill`` that its findings point at, surest first."""
     findings: list[Finding] = sorted(
         (
             finding
@@ -525,8 +528,7 @@ def _remask(fill: Fill) -> list[Span]:
         ),
         key=lambda finding: -finding.confidence,
     )
-    spans = [finding.span for finding in findings if finding.span is not None]
-    return spans or [Span(0, len(fill.text))]
+    return [finding.span for finding in findings if finding.span is not None]
 
 
 def _died_again(failure: WorkerFailure) -> WorkerFailure:

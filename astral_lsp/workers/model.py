@@ -323,6 +323,7 @@ def _request(params: Propose) -> Request:
         names=tuple(params.names),
         preferred=tuple(params.preferred),
         rejected=frozenset(params.rejected),
+        draw_only=params.draw_only,
     )
 
 

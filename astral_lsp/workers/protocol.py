@@ -159,6 +159,8 @@ class Propose(msgspec.Struct):
     """Expressions in Γ whose type is assignable to σ, fittest first (soft guidance, tier 2)."""
     rejected: list[str] = []
     """Texts that are known already and must not come back: others are drawn instead of them."""
+    draw_only: bool = False
+    """Everything that is drawn will be judged: no time is spent on ranking it. Repairs are always so."""
 
 
 class Repair(msgspec.Struct):

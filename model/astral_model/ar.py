@@ -6,7 +6,7 @@ a candidate, the best of them read once more by the base (`likelihood`) and rank
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import torch
@@ -18,7 +18,7 @@ from astral_model.engine import Control, Draft, Request
 from astral_model.healing import heal
 from astral_model.likelihood import Likelihood, Reading
 from astral_model.names import NameRule
-from astral_model.ranking import Evidence, score
+from astral_model.ranking import Evidence, drafts_of
 from astral_model.seam import Seam
 from astral_model.stop import Cut, Frame, Stream, cuts, has_left
 
@@ -86,15 +86,11 @@ class ArEngine:
     ) -> list[Draft]:
         """Keep ``text`` up to the first span and draw the rest again, without what was rejected."""
         keep = text[: min((start for start, _ in spans), default=0)]
-        changed = replace(request, rejected=request.rejected | {text})
+        changed = replace(request, rejected=request.rejected | {text}, draw_only=True)
         return self._finish(self.pool(changed, control, keep=keep), changed, control)
 
     def _finish(self, pool: list[Evidence], request: Request, control: Control) -> list[Draft]:
-        ranked = sorted(((score(one), one) for one in pool), key=lambda pair: -pair[0])
-        drafts = [
-            Draft(one.text, value, one.reading.tokens, one.evaluations, self.name)
-            for value, one in ranked[: request.candidates]
-        ]
+        drafts = drafts_of(pool)[: request.candidates]
         for draft in drafts:
             control.on_draft(draft)
         return drafts
@@ -108,11 +104,13 @@ class ArEngine:
         *,
         keep: str = "",
         least: int = MIN_STREAMS,
+        on_drawn: Callable[[list[Evidence]], None] = lambda drawn: None,
     ) -> list[Evidence]:
         """All candidates worth ranking, with what the base says of each; [] when stopped too early.
 
         ``keep``: text that every candidate starts with. ``least``: streams drawn even for one candidate.
         Where texts were rejected, no stream is greedy: what it would write is among them.
+        ``on_drawn``: told of what the streams wrote, before it is read.
         """
         healed = heal(request.prefix)
         context = self.contexts.get(healed.prefix, request.suffix, control)
@@ -123,6 +121,9 @@ class ArEngine:
         streams = self._draw(context, healed.forced, keep, count, frame, request, control)
         texts = self._texts(streams, request, keep)
         drawn = [_drawn(cut) for cut in _most_likely(texts.values(), frame)]
+        on_drawn(drawn)
+        if request.draw_only:
+            return drawn
         atoms = [Evidence(text, _UNREAD) for text in _atoms(request, frame, texts)]
         return self._read(drawn + atoms, healed.forced, context, request, frame, control)
 

@@ -34,6 +34,9 @@ class Request:
     rejected: frozenset[str] = frozenset()
     """Texts that are known already and must not come back. Where there are some, others are drawn: with
     another seed, other first tokens, and hotter."""
+    draw_only: bool = False
+    """Everything that is drawn will be judged, so nothing is read only to rank it: scores are rough.
+    Repairs are always so."""
 
 
 @dataclass(frozen=True)

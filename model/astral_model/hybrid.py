@@ -19,7 +19,7 @@ from astral_model.contexts import Contexts
 from astral_model.engine import Control, Draft, Engine, Request
 from astral_model.healing import heal
 from astral_model.length import room
-from astral_model.ranking import Evidence, score, worth_reading
+from astral_model.ranking import Evidence, drafts_of, worth_reading
 
 RELEASED = "astral-0.5b"
 FLOW_SHARE = 0.5
@@ -49,11 +49,20 @@ class HybridEngine:
     def propose(self, request: Request, control: Control) -> list[Draft]:
         """Fresh candidates, best first; each keeps the name of the engine that drew it.
 
-        The flow is several times faster: its drafts are reported at once, under its own scores, so that they
-        can be verified while the base is still drawing. All of them are in the answer, ranked with the rest.
+        Drafts are reported as soon as they are drawn, under rough scores, so that they can be verified
+        meanwhile: the flow's, which is several times faster, and the base's before anything is read. All that
+        were reported are in the answer, ranked with the rest.
         """
-        pool, drafts = self.pool(request, control, control.on_draft)
-        return self._ranked(pool, drafts, request, control)
+        if request.draw_only:
+            return self._drawn(request, control, lambda engine, *asked: engine.propose(*asked))
+        reported: list[Draft] = []
+
+        def report(draft: Draft) -> None:
+            reported.append(draft)
+            control.on_draft(draft)
+
+        pool, drafts = self.pool(request, control, report)
+        return self._ranked(pool, drafts, {draft.text for draft in reported}, request, control)
 
     def pool(
         self, request: Request, control: Control, on_draft: Callable[[Draft], None] = lambda draft: None
@@ -69,7 +78,12 @@ class HybridEngine:
         pool: list[Evidence] = []
         if not control.stop():
             part = control.part(AR_SHARE)
-            pool = self.ar.pool(_no_longer(request, drafts), part, least=AR_STREAMS)
+
+            def report(drawn: list[Evidence]) -> None:
+                for draft in drafts_of(drawn)[: request.candidates]:
+                    on_draft(draft)
+
+            pool = self.ar.pool(_no_longer(request, drafts), part, least=AR_STREAMS, on_drawn=report)
             control.evaluations += part.evaluations
         return self._joined(pool, drafts, request, control), drafts
 
@@ -78,14 +92,19 @@ class HybridEngine:
     ) -> list[Draft]:
         """The flow remasks the spans in place; time permitting, the base draws the rest of the text again."""
         request = replace(request, rejected=request.rejected | {text})
-        part = _silent(control)
-        drafts = self.flow.repair(request, text, spans, part)
-        control.evaluations += part.evaluations
-        pool: list[Evidence] = []
+        return self._drawn(
+            request, control, lambda engine, asked, part: engine.repair(asked, text, spans, part)
+        )
+
+    def _drawn(
+        self, request: Request, control: Control, ask: Callable[[Engine, Request, Control], list[Draft]]
+    ) -> list[Draft]:
+        """What both engines write, in each one's own order."""
+        drafts = ask(self.flow, request, control)
         if not control.stop():
-            keep = text[: min((start for start, _ in spans), default=0)]
-            pool = self.ar.pool(request, control, keep=keep, least=AR_STREAMS)
-        return self._ranked(self._joined(pool, drafts, request, control), drafts, request, control)
+            drafts = drafts + ask(self.ar, _no_longer(request, drafts), control)
+        found = {draft.text: draft for draft in reversed(drafts) if draft.text not in request.rejected}
+        return list(reversed(found.values()))
 
     def _joined(
         self, pool: list[Evidence], drafts: list[Draft], request: Request, control: Control
@@ -117,15 +136,17 @@ class HybridEngine:
             one.flow = value if math.isfinite(value) else None
 
     def _ranked(
-        self, pool: list[Evidence], drafts: list[Draft], request: Request, control: Control
+        self,
+        pool: list[Evidence],
+        drafts: list[Draft],
+        shown: set[str],
+        request: Request,
+        control: Control,
     ) -> list[Draft]:
-        ranked = sorted(((score(one), one) for one in pool), key=lambda pair: -pair[0])
-        best = [
-            Draft(one.text, value, one.reading.tokens, one.evaluations, one.engine) for value, one in ranked
-        ]
+        """The best of ``pool``, and all that was ``shown``."""
+        best = drafts_of(pool)
         if not best:  # the base had no time to read anything: the flow's own order must do
             best = [draft for draft in drafts if draft.text not in request.rejected]
-        shown = {draft.text for draft in drafts}
         answer = best[: request.candidates]
         answer += [draft for draft in best[request.candidates :] if draft.text in shown]
         for draft in answer:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from astral_model.engine import Draft
 from astral_model.likelihood import Reading
 
 UNKNOWN_NAME_PENALTY = 3.0
@@ -119,3 +120,9 @@ def score(evidence: Evidence, weights: dict[str, float] | None = None) -> float:
     found = features(evidence)
     total = sum(weights[name] * found[name] for name in weights)
     return total - UNKNOWN_NAME_PENALTY * evidence.unknown_names
+
+
+def drafts_of(pool: list[Evidence]) -> list[Draft]:
+    """``pool`` as drafts, best first, by whatever is known of each."""
+    ranked = sorted(((score(one), one) for one in pool), key=lambda pair: -pair[0])
+    return [Draft(one.text, value, one.reading.tokens, one.evaluations, one.engine) for value, one in ranked]

@@ -104,14 +104,18 @@ async def test_a_refused_candidate_is_repaired_where_the_oracle_points() -> None
     assert len(services.repairs) == 1
 
 
-async def test_repair_remasks_everything_when_the_oracle_points_nowhere() -> None:
-    services = Scripted([("len(xs)", -0.1)], tests={"len(xs)": failed("assert 3 == 6")})
-    await fill(services)
-    assert services.repairs[0].spans == [Span(0, len("len(xs)"))]
+async def test_what_no_oracle_points_into_is_drawn_afresh() -> None:
+    services = Scripted(
+        [("len(xs)", -0.1)], tests={"len(xs)": failed("assert 3 == 6")}, afresh=[[("sum(xs)", -0.5)]]
+    )
+    report = await fill(services)
+    assert texts(report) == ["sum(xs)", "len(xs)"]
+    assert services.repairs == []
+    assert services.proposals == [[], ["len(xs)"]]
 
 
 def refusing(*wrong: str) -> dict[str, Verdict]:
-    return {text: failed("no") for text in wrong}
+    return {text: failed("no", span=Span(0, 1)) for text in wrong}
 
 
 async def test_where_repair_does_not_help_others_are_drawn() -> None:
@@ -124,7 +128,8 @@ async def test_where_repair_does_not_help_others_are_drawn() -> None:
     report = await fill(services)
     assert [entry.text for entry in report.fills] == ["d"]
     assert services.proposals == [[], ["a", "b", "r"], ["a", "b", "c", "r"]]
-    assert [repair.text for repair in services.repairs] == ["a", "b", "r", "c"]
+    assert [repair.text for repair in services.repairs] == ["a", "b"]
+    assert services.repairs[0].propose.draw_only
 
 
 async def test_drawing_ends_where_it_brings_nothing_new() -> None:

@@ -63,7 +63,9 @@ def test_candidates_of_both_are_ranked_once_and_told_apart(
     early = ["b", "a * b", "a * b + b"]
     drafts = HybridEngine(ar, FakeFlow(early)).propose(hole, control)
     assert [draft.text for draft in seen[:3]] == early, "the flow's drafts are reported before the base draws"
-    assert drafts == seen[3:]
+    assert {draft.text for draft in seen[3 : -len(drafts)]} <= {draft.text for draft in drafts}
+    assert [draft.engine for draft in seen[3 : -len(drafts)]] == ["ar"] * (len(seen) - 3 - len(drafts)) != []
+    assert drafts == seen[-len(drafts) :], "and then everything, ranked"
     assert drafts[0].text == "b"
     assert {(d.text, d.engine) for d in drafts} >= {("a", "ar"), ("b", "ar"), ("a * b", "flow")}
     assert len({d.text for d in drafts}) == len(drafts)
@@ -104,6 +106,18 @@ def test_the_base_writes_little_more_than_the_flow(ar: ArEngine, monkeypatch: py
 
 def test_a_stop_leaves_what_there_is(ar: ArEngine) -> None:
     assert HybridEngine(ar, FakeFlow(["b"])).propose(HOLE, Control(cancelled=lambda: True)) == []
+
+
+def test_what_is_only_drawn_is_not_read(ar: ArEngine) -> None:
+    seen: list[Draft] = []
+    flow = FakeFlow(["b", "a * b"])
+    hole = replace(HOLE, draw_only=True)
+    drafts = HybridEngine(ar, flow).propose(hole, Control(on_draft=seen.append))
+    assert flow.scored == []
+    assert [draft.text for draft in drafts[:2]] == ["b", "a * b"]
+    assert {draft.engine for draft in drafts[2:]} == {"ar"}
+    assert len({draft.text for draft in drafts}) == len(drafts)
+    assert {draft.text for draft in seen} == {draft.text for draft in drafts}
 
 
 def test_repair_never_returns_the_rejected(ar: ArEngine) -> None:
