@@ -121,9 +121,10 @@ class ArEngine:
         streams = self._draw(context, healed.forced, keep, count, frame, request, control)
         texts = self._texts(streams, request, keep)
         drawn = [_drawn(cut) for cut in _most_likely(texts.values(), frame)]
-        on_drawn(drawn)
+        substantial = [one for one in drawn if not frame.hollow(one.text)]
+        on_drawn(substantial)
         if request.draw_only:
-            return drawn
+            return substantial
         atoms = [Evidence(text, _UNREAD) for text in _atoms(request, frame, texts)]
         return self._read(drawn + atoms, healed.forced, context, request, frame, control)
 
@@ -345,7 +346,12 @@ def _most_likely(found: Iterable[Cut], frame: Frame) -> list[Cut]:
         return max(end, -14.0) + 0.25 * min(cut.overlap, 40) + mean + cut.votes
 
     def fit(cut: Cut) -> float:
-        unfit = frame.leaves(cut.text) + (not cut.text.strip()) + 0.5 * min(frame.unresolved(cut.text), 4)
+        unfit = (
+            frame.leaves(cut.text)
+            + frame.hollow(cut.text)
+            + (not cut.text.strip())
+            + 0.5 * min(frame.unresolved(cut.text), 4)
+        )
         return likely(cut) - 6.0 * unfit
 
     admitted: list[Cut] = []

@@ -46,6 +46,8 @@ BROKEN_PENALTY = 2.5
 BURIES_PENALTY = 2.0
 """Taken from the mean log probability of a text behind which the code of the file would never run, and from
 log p(end) where it would end, as `BROKEN_PENALTY`."""
+HOLLOW_PENALTY = 2.0
+"""Taken from the mean log probability of statements that do nothing."""
 UNKNOWN_NAME_PENALTY = 0.5
 """Taken from the mean log probability for each name that is nowhere in Γ, in the file or built in."""
 
@@ -133,7 +135,7 @@ class FlowEngine:
         self, request: Request, text: str, spans: list[tuple[int, int]], control: Control
     ) -> list[Draft]:
         """Candidates that differ from ``text`` inside ``spans`` (half-open, code points of ``text``)."""
-        request = replace(request, rejected=request.rejected | {text})
+        request = replace(request, rejected=request.rejected | {text}, draw_only=True)
         spans = sorted((max(0, a), min(len(text), b)) for a, b in spans if a < len(text)) or [(0, len(text))]
         frame = Frame(request.before, request.after, request.category, request.indent)
         generator = _generator(request)
@@ -345,11 +347,14 @@ class FlowEngine:
             text = next((t for t in _shapes(one, request) if frame.allows(t)), None)
             if text is None or text in request.rejected:
                 continue
+            hollow = frame.hollow(text)
+            if hollow and request.draw_only:  # no ranking would put it last
+                continue
             value = one.log_prob / max(1, one.tokens)
             if request.names:
                 unknown = frame.unknown_names(text, frozenset(request.names))
                 value -= UNKNOWN_NAME_PENALTY * len(unknown)
-            value -= BURIES_PENALTY * frame.buries(text)
+            value -= BURIES_PENALTY * frame.buries(text) + HOLLOW_PENALTY * hollow
             if text not in found or found[text].score < value:
                 found[text] = Draft(text, value, one.tokens, control.evaluations, self.name)
 

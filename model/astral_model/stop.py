@@ -20,6 +20,7 @@ from functools import cached_property, lru_cache
 from itertools import pairwise
 
 from astral_model.engine import Category
+from astral_model.hollow import hollow
 from astral_model.words import BUILTINS, words
 
 _A_HOLE = re.compile(r"\.\.\.|raise NotImplementedError(?:\(.*\))?", re.DOTALL)
@@ -142,15 +143,11 @@ class Frame:
         return len(_unresolved(self.before + text + self.after) - self._far)
 
     def hollow(self, text: str) -> bool:
-        """Whether statements do nothing at all: docstrings, ``pass`` and ``...`` only."""
+        """Whether statements do nothing at all (`astral_model.hollow`)."""
         if self.category != "statements":
             return False
         tree = _tree(textwrap.dedent(self.indent + text))
-        return tree is not None and all(
-            isinstance(node, ast.Pass)
-            or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
-            for node in tree.body
-        )
+        return tree is not None and hollow(tree.body, self.before, self.after, self.indent)
 
     @cached_property
     def _inside(self) -> bool:

@@ -174,6 +174,17 @@ def test_others_are_drawn_instead_of_what_was_rejected() -> None:
     assert not again & first
 
 
+def test_what_does_nothing_comes_last_and_not_at_all_where_nothing_ranks() -> None:
+    request = replace(REQUEST, before="def f():\n    ", after="\n", category="statements", indent="    ")
+    drawn = [Drawn("pass", -0.1, 2, True), Drawn("return 1", -2.0, 2, True)]
+    for draw_only, wanted in ((False, ["return 1", "pass"]), (True, ["return 1"])):
+        found: dict[str, Draft] = {}
+        asked = replace(request, draw_only=draw_only)
+        frame = Frame(asked.before, asked.after, asked.category, asked.indent)
+        engine()._admit(found, drawn, asked, frame, Control())
+        assert sorted(found, key=lambda text: -found[text].score) == wanted
+
+
 def test_nothing_after_a_cancel() -> None:
     control = Control(cancelled=lambda: True)
     assert engine().propose(REQUEST, control) == []

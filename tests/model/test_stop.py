@@ -158,11 +158,43 @@ def test_leaving_the_block_is_seen() -> None:
 
 @pytest.mark.parametrize(
     ("text", "hollow"),
-    [('"""Do."""', True), ("pass", True), ("...", True), ("return 1", False), ("f()", False)],
+    [
+        ('"""Do."""', True),
+        ("pass", True),
+        ("...", True),
+        ("return 1", False),
+        ("f()", False),
+        ("def g():\n        return 1", True),
+        ("def g():\n        return g()", True),
+        ("import os", True),
+        ("import os.path as p\n    pass", True),
+        ("import os\n    return os.sep", False),
+        ("def g():\n        return 1\n    return g", False),
+        ("@register\n    def g():\n        return 1", False),
+    ],
 )
 def test_statements_that_do_nothing(text: str, hollow: bool) -> None:
     assert frame("def f():\n    $0\n", "statements", "    ").hollow(text) is hollow
     assert not frame("x = $0\n", "expression").hollow(text)
+
+
+@pytest.mark.parametrize(
+    ("file", "hollow"),
+    [
+        ("def f(\n    a,\n) -> None:\n    $0\n", True),
+        ("def f():\n    if a:\n        $0\n", True),
+        ("def f():\n    if a:\n        $0\n    return g\n", False),
+        ("def f():\n    $0\n\n\ng()\n", True),
+        ("class A:\n    def f(self):\n        $0\n\n    def h(self):\n        g()\n", True),
+        ("class A:\n    $0\n", False),
+        ("class A:\n    # def no():\n    x = 1\n    $0\n", False),
+        ("if a:\n    $0\n", False),
+    ],
+)
+def test_a_definition_that_nothing_names_is_hollow_in_a_function_only(file: str, hollow: bool) -> None:
+    line = next(line for line in file.splitlines() if "$0" in line)
+    indent = line[: line.index("$0")]
+    assert frame(file, "statements", indent).hollow(f"def g():\n{indent}    return 1") is hollow
 
 
 PIECES = [b" if", b" x", b":\n", b" yy", b"zz", "é".encode()[:1], "é".encode()[1:]]
