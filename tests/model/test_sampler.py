@@ -181,7 +181,7 @@ def test_what_does_nothing_comes_last_and_not_at_all_where_nothing_ranks() -> No
         found: dict[str, Draft] = {}
         asked = replace(request, draw_only=draw_only)
         frame = Frame(asked.before, asked.after, asked.category, asked.indent)
-        engine()._admit(found, drawn, asked, frame, Control())
+        FlowEngine(BASE, ADAPTER)._admit(found, drawn, asked, frame, Control())
         assert sorted(found, key=lambda text: -found[text].score) == wanted
 
 
