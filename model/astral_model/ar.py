@@ -104,13 +104,13 @@ class ArEngine:
         *,
         keep: str = "",
         least: int = MIN_STREAMS,
-        on_drawn: Callable[[list[Evidence]], None] = lambda drawn: None,
+        on_drawn: Callable[[Evidence], None] | None = None,
     ) -> list[Evidence]:
         """All candidates worth ranking, with what the base says of each; [] when stopped too early.
 
         ``keep``: text that every candidate starts with. ``least``: streams drawn even for one candidate.
         Where texts were rejected, no stream is greedy: what it would write is among them.
-        ``on_drawn``: told of what the streams wrote, before it is read.
+        ``on_drawn``: told of the likeliest text of every stream as soon as that has ended, before it is read.
         """
         healed = heal(request.prefix)
         context = self.contexts.get(healed.prefix, request.suffix, control)
@@ -118,13 +118,19 @@ class ArEngine:
             return []
         frame = Frame(request.before, request.after, request.category, request.indent)
         count = max(least, min(MAX_STREAMS, request.candidates))
-        streams = self._draw(context, healed.forced, keep, count, frame, request, control)
+
+        def on_ended(stream: Stream) -> None:
+            if on_drawn is None:
+                return
+            for cut in _most_likely(self._texts([stream], request, keep).values(), frame, 1):
+                if not frame.hollow(cut.text):
+                    on_drawn(_drawn(cut))
+
+        streams = self._draw(context, healed.forced, keep, count, frame, request, control, on_ended)
         texts = self._texts(streams, request, keep)
         drawn = [_drawn(cut) for cut in _most_likely(texts.values(), frame)]
-        substantial = [one for one in drawn if not frame.hollow(one.text)]
-        on_drawn(substantial)
         if request.draw_only:
-            return substantial
+            return [one for one in drawn if not frame.hollow(one.text)]
         atoms = [Evidence(text, _UNREAD) for text in _atoms(request, frame, texts)]
         return self._read(drawn + atoms, healed.forced, context, request, frame, control)
 
@@ -206,6 +212,7 @@ class ArEngine:
         frame: Frame,
         request: Request,
         control: Control,
+        on_ended: Callable[[Stream], None],
     ) -> list[Stream]:
         """Draw ``count`` streams at once: the first greedily (unless texts were rejected), the others at
         random."""
@@ -228,6 +235,8 @@ class ArEngine:
             control.evaluations += len(alive)
             kept = self._step(logits, how, streams, owed, alive)
             kept = [row for row in kept if self._goes_on(streams[alive[row]], keep, request, frame)]
+            for row in set(range(len(alive))).difference(kept):
+                on_ended(streams[alive[row]])
             if not kept:
                 break
             if len(kept) < len(alive):
@@ -334,8 +343,8 @@ def _merge(old: Cut, new: Cut) -> None:
         old.end_log_prob = max(new.end_log_prob, old.end_log_prob if old.end_log_prob is not None else -99.0)
 
 
-def _most_likely(found: Iterable[Cut], frame: Frame) -> list[Cut]:
-    """The best admissible ends by what their own streams say: p(end), votes, how they repeat the suffix.
+def _most_likely(found: Iterable[Cut], frame: Frame, most: int = READ_LIMIT) -> list[Cut]:
+    """The ``most`` best admissible ends by what their own streams say: p(end), votes, repeated suffix.
 
     Likely ends are looked at first: parsing the file for each of some hundred ends would take seconds.
     """
@@ -358,6 +367,6 @@ def _most_likely(found: Iterable[Cut], frame: Frame) -> list[Cut]:
     for cut in sorted(found, key=likely, reverse=True):
         if frame.allows(cut.text):
             admitted.append(cut)
-            if len(admitted) == 2 * READ_LIMIT:
+            if len(admitted) == 2 * most:
                 break
-    return sorted(admitted, key=fit, reverse=True)[:READ_LIMIT]
+    return sorted(admitted, key=fit, reverse=True)[:most]

@@ -50,8 +50,8 @@ class HybridEngine:
         """Fresh candidates, best first; each keeps the name of the engine that drew it.
 
         Drafts are reported as soon as they are drawn, under rough scores, so that they can be verified
-        meanwhile: the flow's, which is several times faster, and the base's before anything is read. All that
-        were reported are in the answer, ranked with the rest.
+        meanwhile: the flow's, which is several times faster, and one of every stream of the base as it ends.
+        All that were reported are in the answer, ranked with the rest.
         """
         if request.draw_only:
             return self._drawn(request, control, lambda engine, *asked: engine.propose(*asked))
@@ -78,12 +78,12 @@ class HybridEngine:
         pool: list[Evidence] = []
         if not control.stop():
             part = control.part(AR_SHARE)
-
-            def report(drawn: list[Evidence]) -> None:
-                for draft in drafts_of(drawn)[: request.candidates]:
-                    on_draft(draft)
-
-            pool = self.ar.pool(_no_longer(request, drafts), part, least=AR_STREAMS, on_drawn=report)
+            pool = self.ar.pool(
+                _no_longer(request, drafts),
+                part,
+                least=AR_STREAMS,
+                on_drawn=lambda drawn: on_draft(drafts_of([drawn])[0]),
+            )
             control.evaluations += part.evaluations
         return self._joined(pool, drafts, request, control), drafts
 
