@@ -1,6 +1,7 @@
 """Algorithm 1 of ASTRAL for one hole: propose, verify on arrival, repair what fails, confirm, rank.
 
-Where repair does not help and there is time, others are drawn."""
+Where repair does not help and there is time, others are drawn.
+"""
 
 from __future__ import annotations
 

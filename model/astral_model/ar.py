@@ -235,8 +235,9 @@ class ArEngine:
             control.evaluations += len(alive)
             kept = self._step(logits, how, streams, owed, alive)
             kept = [row for row in kept if self._goes_on(streams[alive[row]], keep, request, frame)]
-            for row in set(range(len(alive))).difference(kept):
-                on_ended(streams[alive[row]])
+            for row, index in enumerate(alive):
+                if row not in kept:
+                    on_ended(streams[index])
             if not kept:
                 break
             if len(kept) < len(alive):

@@ -100,7 +100,9 @@ class HybridEngine:
         self, request: Request, control: Control, ask: Callable[[Engine, Request, Control], list[Draft]]
     ) -> list[Draft]:
         """What both engines write, in each one's own order."""
-        drafts = ask(self.flow, request, control)
+        part = control.part(FLOW_SHARE)
+        drafts = ask(self.flow, request, part)
+        control.evaluations += part.evaluations
         if not control.stop():
             drafts = drafts + ask(self.ar, _no_longer(request, drafts), control)
         found = {draft.text: draft for draft in reversed(drafts) if draft.text not in request.rejected}
