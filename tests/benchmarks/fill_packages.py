@@ -131,7 +131,8 @@ async def run(
     root: Path, found: list[Case], engines: list[str], options: argparse.Namespace
 ) -> list[Outcome]:
     """Every engine on every case; each outcome is written as soon as it is known."""
-    outcomes = read_outcomes(options.out)
+    wanted = {(case.file, case.start) for case in found}
+    outcomes = [one for one in read_outcomes(options.out) if (one.file, one.start) in wanted]
     done = {(one.file, one.start) for one in outcomes}
     model = ModelSettings(threads=options.threads)
     session = Session(Settings(interpreter=options.python, model=model), root, trusted=False)
