@@ -31,7 +31,7 @@ OnProgress = Callable[[str, "float | None"], None]
 OnJudged = Callable[[FillReport], None]
 """Called with everything judged so far, each time that it is more; the winner is not confirmed yet."""
 
-BARREN_ROUNDS = 2
+BARREN_ROUNDS = 4
 """Rounds of repair and drawing afresh that bring nothing new, after which there is no use in going on."""
 AFRESH_CANDIDATES = 8
 """Candidates of a round after the first: eight rows cost little more than four, and oracles choose."""

@@ -23,6 +23,8 @@ from astral_model.seam import Seam
 from astral_model.stop import Cut, Frame, Stream, cuts, has_left
 
 TEMPERATURE = 0.8
+HOT = 1.0
+"""Where everything is judged and the likely texts are known: what is wanted is something else."""
 TOP_P = 0.95
 TOP_K = 40
 FAIR_START = 0.02
@@ -56,6 +58,7 @@ class _Drawing:
     """Best first tokens that were used before."""
     greedy: int | None
     """The stream that takes the best token always."""
+    temperature: float
 
 
 class ArEngine:
@@ -222,7 +225,8 @@ class ArEngine:
         generator = torch.Generator().manual_seed(request.seed + tried)
         names = NameRule(request, forced, self.vocabulary.pieces)
         ends = torch.isin(columns, self.likelihood.end_ids)
-        how = _Drawing(columns, ends, names, generator, tried, None if tried else 0)
+        temperature = HOT if request.draw_only else TEMPERATURE
+        how = _Drawing(columns, ends, names, generator, tried, None if tried else 0, temperature)
         streams = [Stream(forced + keep) for _ in range(count)]
         owed = [(forced + keep).encode()] * count
         alive = list(range(count))
@@ -282,7 +286,7 @@ class ArEngine:
                 return self.vocabulary.forced.allowed(owed)[0], 0.0
             steered = steered.masked_fill(~agrees, -torch.inf).log_softmax(-1)
         start = None if stream.tokens else index + how.tried
-        column = _pick(steered, None if index == how.greedy else how.generator, start)
+        column = _pick(steered, None if index == how.greedy else how.generator, start, how.temperature)
         return int(how.columns[column]), float(log_probs[column])
 
     def _goes_on(self, stream: Stream, keep: str, request: Request, frame: Frame) -> bool:
@@ -293,14 +297,14 @@ class ArEngine:
         return not has_left(keep + text, request.suffix, frame)
 
 
-def _pick(log_probs: Tensor, generator: torch.Generator | None, start: int | None) -> int:
+def _pick(log_probs: Tensor, generator: torch.Generator | None, start: int | None, temperature: float) -> int:
     """A column: the best without a generator, else by nucleus sampling.
 
     ``start``: take the start-th best (from 0) instead, if it is likely enough to be worth a stream.
     """
     if generator is None:
         return int(log_probs.argmax())
-    sharp = (log_probs / TEMPERATURE).softmax(-1)
+    sharp = (log_probs / temperature).softmax(-1)
     values, ids = sharp.topk(min(TOP_K, len(log_probs)))
     if start is not None and start < len(ids) and float(log_probs[ids[start]].exp()) >= FAIR_START:
         return int(ids[start])

@@ -35,6 +35,10 @@ LEAST_ROWS = 4
 SUFFIX_WEIGHT = 1.5 / 12
 """What log p(beginning of the suffix | prefix, text) under the base counts beside the mean log probability of
 the text: how well a text joins what follows. Chosen on the pools of 53 development rows (model/README.md)."""
+TEMPERATURES = (0.8, 1.0)
+"""Of the first attempt and of the second."""
+HOT = (1.0, 1.4)
+"""The same where everything is judged and the likely texts are known: what is wanted is something else."""
 REPAIR_GROWTH = 24
 """Tokens by which the gaps of a repair may grow."""
 REMASK_MOST = 16
@@ -123,7 +127,8 @@ class FlowEngine:
         found: dict[str, Draft] = {}
         for attempt in range(2):  # once more, hotter, if few of the first were different and well-formed
             skip = attempt * max(LEAST_ROWS, request.candidates) or _tried(request)
-            drawn = self._draw(request, context, skip, frame, generator, control)
+            temperature = (HOT if request.draw_only else TEMPERATURES)[attempt]
+            drawn = self._draw(request, context, skip, frame, generator, control, temperature)
             self._admit(found, drawn, request, frame, control)
             if 2 * len(found) >= request.candidates or control.stop():
                 break
@@ -176,9 +181,10 @@ class FlowEngine:
         frame: Frame,
         generator: torch.Generator,
         control: Control,
+        temperature: float,
     ) -> list[Drawn]:
         """One batch of rows; the first one takes the best token always, unless ``skip`` best first tokens
-        were tried before: then all rows start with other ones and are drawn hotter."""
+        were tried before: then all rows start with other ones."""
         healed = heal(request.prefix)
         count = max(LEAST_ROWS, request.candidates)
         extra = self.vocabulary.extra(context.ids)
@@ -211,7 +217,7 @@ class FlowEngine:
             rows,
             Writing(
                 longest,
-                temperature=1.0 if skip else 0.8,
+                temperature=temperature,
                 skip=skip,
                 room=lambda tokens: room(tokens, request.category),
                 end_penalty=end.penalty,
@@ -309,7 +315,7 @@ class FlowEngine:
         # the same hole again, or a narrower one that nothing was drawn for yet
         skip = len(request.rejected) if (first, last) == (0, len(text)) else 0
         frame = Frame(inner.before, inner.after, "any", request.indent)
-        drawn = self._draw(inner, context, skip, frame, generator, control)
+        drawn = self._draw(inner, context, skip, frame, generator, control, HOT[0])
         return [replace(one, text=head + one.text + tail) for one in drawn]
 
     # --- texts --------------------------------------------------------------------------------------------
