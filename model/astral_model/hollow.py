@@ -8,41 +8,41 @@ from __future__ import annotations
 
 import ast
 import itertools
-import re
 
-_WORD = re.compile(r"\w+")
+from astral_model.words import words
+
 _CLOSES = (")", "]", "}")
 
 
 def hollow(statements: list[ast.stmt], before: str, after: str, indent: str) -> bool:
     """Whether ``statements``, a block's content at ``indent`` between ``before`` and ``after``, do nothing:
     docstrings, ``pass``, ``...``; and, in a function, definitions and imports that nothing names later on."""
-    function = _function_around(before, indent)
+    speaking = [node for node in statements if not _says_nothing(node)]
+    if not all(map(_binds, speaking)):  # as nearly always: nothing around the hole need be looked at
+        return False
+    function = _function_around(before, indent) if speaking else None
     if function is None:
-        return all(map(_says_nothing, statements))
-    rest = set(_WORD.findall(_rest_of_function(after, function)))
-    return all(
-        _says_nothing(node) or _is_idle(node, [other for other in statements if other is not node], rest)
-        for node in statements
-    )
+        return not speaking
+    rest = words(_rest_of_function(after, function))
+    return not any(_binds(node) & (rest | _names_in(speaking, node)) for node in speaking)
 
 
 def _says_nothing(node: ast.stmt) -> bool:
     return isinstance(node, ast.Pass) or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
 
 
-def _is_idle(node: ast.stmt, others: list[ast.stmt], rest: set[str]) -> bool:
-    """Whether ``node`` only binds names that neither ``others`` nor the ``rest`` of the function has."""
+def _binds(node: ast.stmt) -> set[str]:
+    """Names that ``node`` binds; none where it does anything else. A decorator may keep what it decorates."""
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        if node.decorator_list:  # which may keep it
-            return False
-        bound = {node.name}
-    elif isinstance(node, ast.Import | ast.ImportFrom):
-        bound = {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
-    else:
-        return False
-    used = {n.id for other in others for n in ast.walk(other) if isinstance(n, ast.Name)}
-    return not bound & (used | rest)
+        return set() if node.decorator_list else {node.name}
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        return {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
+    return set()
+
+
+def _names_in(statements: list[ast.stmt], apart: ast.stmt) -> set[str]:
+    others = (node for node in statements if node is not apart)
+    return {n.id for node in others for n in ast.walk(node) if isinstance(n, ast.Name)}
 
 
 def _function_around(before: str, indent: str) -> int | None:

@@ -19,7 +19,7 @@ from astral_model.contexts import Contexts
 from astral_model.engine import Control, Draft, Engine, Request
 from astral_model.healing import heal
 from astral_model.length import room
-from astral_model.ranking import Evidence, drafts_of, worth_reading
+from astral_model.ranking import Evidence, draft_of, drafts_of, worth_reading
 
 RELEASED = "astral-0.5b"
 FLOW_SHARE = 0.5
@@ -54,7 +54,7 @@ class HybridEngine:
         All that were reported are in the answer, ranked with the rest.
         """
         if request.draw_only:
-            return self._drawn(request, control, lambda engine, *asked: engine.propose(*asked))
+            return self._drawn(request, control, lambda engine, asked, part: engine.propose(asked, part))
         reported: list[Draft] = []
 
         def report(draft: Draft) -> None:
@@ -82,7 +82,7 @@ class HybridEngine:
                 _no_longer(request, drafts),
                 part,
                 least=AR_STREAMS,
-                on_drawn=lambda drawn: on_draft(drafts_of([drawn])[0]),
+                on_drawn=lambda drawn: on_draft(draft_of(drawn)),
             )
             control.evaluations += part.evaluations
         return self._joined(pool, drafts, request, control), drafts
@@ -105,8 +105,11 @@ class HybridEngine:
         control.evaluations += part.evaluations
         if not control.stop():
             drafts = drafts + ask(self.ar, _no_longer(request, drafts), control)
-        found = {draft.text: draft for draft in reversed(drafts) if draft.text not in request.rejected}
-        return list(reversed(found.values()))
+        found: dict[str, Draft] = {}
+        for draft in drafts:
+            if draft.text not in request.rejected:
+                found.setdefault(draft.text, draft)
+        return list(found.values())
 
     def _joined(
         self, pool: list[Evidence], drafts: list[Draft], request: Request, control: Control

@@ -122,7 +122,11 @@ def score(evidence: Evidence, weights: dict[str, float] | None = None) -> float:
     return total - UNKNOWN_NAME_PENALTY * evidence.unknown_names
 
 
+def draft_of(one: Evidence) -> Draft:
+    """A candidate as a draft, scored by whatever is known of it."""
+    return Draft(one.text, score(one), one.reading.tokens, one.evaluations, one.engine)
+
+
 def drafts_of(pool: list[Evidence]) -> list[Draft]:
-    """``pool`` as drafts, best first, by whatever is known of each."""
-    ranked = sorted(((score(one), one) for one in pool), key=lambda pair: -pair[0])
-    return [Draft(one.text, value, one.reading.tokens, one.evaluations, one.engine) for value, one in ranked]
+    """``pool`` as drafts, best first."""
+    return sorted(map(draft_of, pool), key=lambda draft: -draft.score)

@@ -61,10 +61,8 @@ def flops(shape: Shape, rank: int) -> float:
     return 2.0 * shape.layers * sum(out * inner + rank * (out + inner) for out, inner in sizes)
 
 
-def print_inference(engines: Engines, gemm: float, times: int) -> None:
+def print_inference(flow: FlowEngine, gemm: float, times: int) -> None:
     """Canvas steps, left-to-right passes and the reading of a context, as the model worker computes them."""
-    flow = engines.get("flow")
-    assert isinstance(flow, FlowEngine)
     base, denoiser = flow.backbone, flow.denoiser
     ids = flow.vocabulary.ids[torch.arange(CONTEXT) * 7 % len(flow.vocabulary.ids)]
     none = torch.zeros(0, dtype=torch.long)
@@ -152,20 +150,18 @@ def main() -> None:
     path = Store().find()
     if path is None:
         sys.exit("no weights; run: astral-lsp model pull")
-    engines = Engines.load(path, "", Store().converted)
-    shape = engines.backbone.shape
+    flow = Engines.load(path, "", Store().converted).get("flow")
+    assert isinstance(flow, FlowEngine)
+    base, shape = flow.backbone, flow.backbone.shape
     threads = torch.get_num_threads()
     rates = {dtype: gemm_rate(dtype, shape) for dtype in (torch.bfloat16, torch.float32)}
     listed = ", ".join(f"{str(dtype)[6:]} {rate:.0f} GFLOP/s" for dtype, rate in rates.items())
-    print(f"{threads} threads; plain products of 1024 positions: {listed}; base {engines.backbone.form}")
-    print_inference(engines, rates[engines.backbone.dtype], options.times)
-    flow = engines.get("flow")
-    assert isinstance(flow, FlowEngine)
-    vocabulary = flow.vocabulary.ids
+    print(f"{threads} threads; plain products of 1024 positions: {listed}; base {base.form}")
+    print_inference(flow, rates[base.dtype], options.times)
     torch.set_num_threads(1)
-    one = gemm_rate(engines.backbone.dtype, shape)
+    one = gemm_rate(base.dtype, shape)
     print(f"1 thread; plain product: {one:.0f} GFLOP/s")
-    print_training(path, shape.vocab, vocabulary, one, options.times)
+    print_training(path, shape.vocab, flow.vocabulary.ids, one, options.times)
 
 
 if __name__ == "__main__":
