@@ -27,6 +27,7 @@ from rich.console import Console
 
 from astral_lsp.commands.fill import add_engine_arguments, fill_options, load_settings
 from astral_lsp.commands.judge import parses, runs_clean
+from astral_lsp.commands.quantiles import middle_and_high
 from astral_lsp.commands.show import Progress
 from astral_lsp.config import ConfigError, Settings
 from astral_lsp.fill.document import Document
@@ -260,7 +261,7 @@ def _table(
         mine = [outcome for outcome in outcomes if outcome.engine == engine]
         if not mine:
             continue
-        seconds = sorted(outcome.ms / 1e3 for outcome in mine)
+        middle, high = middle_and_high(outcome.ms / 1e3 for outcome in mine)
         wrong = [o for o in mine if o.verified and not o.passed]
         cells = (
             f"{engine:>9}",
@@ -270,8 +271,8 @@ def _table(
             f"{_share(mine, 'verified'):>9.1%}",
             f"{len(wrong):>14d}",
             f"{statistics.mean(o.evaluations for o in mine):>14.1f}",
-            f"{statistics.median(seconds):>14.2f}",
-            f"{seconds[min(len(seconds) - 1, int(len(seconds) * 0.95))]:>14.2f}",
+            f"{middle:>14.2f}",
+            f"{high:>14.2f}",
         )
         print("  ".join(cells))
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import msgspec
 
 from astral_lsp.config import ModelSettings
-from astral_lsp.fill.run import OnProgress
+from astral_lsp.fill.services import OnProgress
 from astral_lsp.workers.process import WorkerFailure, WorkerProcess
 from astral_lsp.workers.protocol import (
     Candidate,

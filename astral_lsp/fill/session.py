@@ -18,7 +18,7 @@ from astral_lsp.fill.document import Document
 from astral_lsp.fill.models import Models
 from astral_lsp.fill.opening import Opening
 from astral_lsp.fill.report import FillOptions
-from astral_lsp.fill.run import OnProgress
+from astral_lsp.fill.services import OnProgress
 from astral_lsp.holes.find import find_holes
 from astral_lsp.holes.model import Hole
 from astral_lsp.holes.tree import parse

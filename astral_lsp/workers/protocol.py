@@ -164,7 +164,8 @@ class Propose(msgspec.Struct):
 
 
 class Repair(msgspec.Struct):
-    """model: remask ``spans`` of a failed ``text`` and draw again in place; otherwise as `Propose`."""
+    """model: remask ``spans`` of a failed ``text`` and draw again in place; otherwise as `Propose`. Without
+    spans: each word by itself."""
 
     method: ClassVar[str] = "repair"
     result: ClassVar[type] = Proposed

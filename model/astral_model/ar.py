@@ -87,8 +87,11 @@ class ArEngine:
     def repair(
         self, request: Request, text: str, spans: list[tuple[int, int]], control: Control
     ) -> list[Draft]:
-        """Keep ``text`` up to the first span and draw the rest again, without what was rejected."""
-        keep = text[: min((start for start, _ in spans), default=0)]
+        """Keep ``text`` up to the first span and draw the rest again, without what was rejected. Without
+        spans there is nothing to say: one word inside a text is not a matter of left to right."""
+        if not spans:
+            return []
+        keep = text[: min(start for start, _ in spans)]
         changed = replace(request, rejected=request.rejected | {text}, draw_only=True)
         return self._finish(self.pool(changed, control, keep=keep), changed, control)
 

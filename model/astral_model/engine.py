@@ -95,5 +95,6 @@ class Engine(Protocol):
     def repair(
         self, request: Request, text: str, spans: list[tuple[int, int]], control: Control
     ) -> list[Draft]:
-        """Change ``text`` inside ``spans`` (half-open, code points of ``text``)."""
+        """Change ``text`` inside ``spans`` (half-open, code points of ``text``). Without spans nothing is
+        known of what is wrong: texts that differ in one word, from an engine that can tell them."""
         ...

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from astral_model.engine import Request
-from astral_model.words import BUILTINS, words
+from astral_model.words import BUILTINS, STRING, words
 
 UNBOUND = 3.0
 """Nats that a token loses which leads to a name that nothing binds."""
@@ -26,10 +26,6 @@ FOLLOWING = 400
 
 _NAME = re.compile(r"(?<![\w.])[^\W\d]\w*")
 _LAST = re.compile(r"\w+\Z")
-_STRING = re.compile(
-    r"\"\"\"(?:\\.|[^\\])*?\"\"\"|'''(?:\\.|[^\\])*?'''|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'|#[^\n]*(?=\n)",
-    re.DOTALL,
-)
 _QUOTE = re.compile(r"[\"'#]")
 _NEXT = re.compile(r"\n(?=[^\s)\]}])|\n\s*(?:async|def|class)\b|\n\s*@")
 _DEF = re.compile(r"^[ \t]*(?:async[ \t]+)?def\b", re.MULTILINE)
@@ -128,5 +124,5 @@ class NameRule:
 
 def _outside(code: str) -> str | None:
     """``code`` without its strings and comments; None where it ends inside one."""
-    bare = _STRING.sub('""', code)
+    bare = STRING.sub('""', code)
     return None if _QUOTE.search(bare.replace('""', "")) else bare

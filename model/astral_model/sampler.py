@@ -3,7 +3,8 @@
 Fresh candidates are unmasked strictly left to right by default (`writing`), or in another order on a canvas
 (`decoding`). A failed candidate is repaired in two ways at once: the failed tokens are remasked in place,
 with all that was right given on both sides; and what stands between the first and the last failed token is
-taken as a hole of its own, so that its length may change.
+taken as a hole of its own, so that its length may change. Where nothing says which tokens failed, each word
+is remasked by itself (`variants`).
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from astral_model.names import NameRule
 from astral_model.order import OrderName
 from astral_model.seam import Seam
 from astral_model.stop import Frame
+from astral_model.variants import variants
 from astral_model.vocabulary import Vocabulary
 from astral_model.writing import Row, Writing, read, write
 
@@ -44,6 +46,10 @@ REPAIR_GROWTH = 24
 REMASK_MOST = 16
 """Tokens that are remasked in place at most: a pass computes all positions of a row and settles one or two; a
 longer gap is drawn again from the left sooner (30 tokens: 0.7 s against 7 s)."""
+VARIANTS = 12
+"""Candidates of a repair that changes one word: oracles judge so many in the time of one more drawing."""
+READ_POSITIONS = 96
+"""Tokens of all variants that are read as a whole, at 4 ms each; `VARIANTS` texts at least."""
 LEAST_REPEAT = 8
 BROKEN_PENALTY = 2.5
 """Taken from log p(end) where the text stops inside a word of the file."""
@@ -139,14 +145,17 @@ class FlowEngine:
     def repair(
         self, request: Request, text: str, spans: list[tuple[int, int]], control: Control
     ) -> list[Draft]:
-        """Candidates that differ from ``text`` inside ``spans`` (half-open, code points of ``text``)."""
+        """Candidates that differ from ``text`` inside ``spans`` (half-open, code points of ``text``), without
+        any in one word, anywhere."""
         request = replace(request, rejected=request.rejected | {text}, draw_only=True)
-        spans = sorted((max(0, a), min(len(text), b)) for a, b in spans if a < len(text)) or [(0, len(text))]
         frame = Frame(request.before, request.after, request.category, request.indent)
-        generator = _generator(request)
         context = self.contexts.get(heal(request.prefix).prefix, request.suffix, control)
         if context is None:
             return []
+        if not spans:
+            return self._vary(request, context, text, frame, control)
+        spans = sorted((max(0, a), min(len(text), b)) for a, b in spans if a < len(text)) or [(0, len(text))]
+        generator = _generator(request)
         found: dict[str, Draft] = {}
         drawn = self._remask(request, context, text, spans, generator, control)
         self._admit(found, drawn, request, frame, control)
@@ -191,7 +200,7 @@ class FlowEngine:
         owed = healed.forced.encode()
         longest = min(request.max_tokens, LONGEST) + 1
         if self.order != "left_to_right":
-            how = Decoding(self.order, self.threshold, 0.8, elastic=self.elastic, largest=longest)
+            how = Decoding(self.order, self.threshold, temperature, elastic=self.elastic, largest=longest)
             size = how.start if self.elastic else canvas_size(request.category, longest)
             shape = Canvas.given_end if self.elastic else Canvas.blank
             canvas = shape([size] * count, self.vocabulary.end, [owed] * count)
@@ -269,13 +278,46 @@ class FlowEngine:
             self.vocabulary,
             context,
             canvas,
-            Decoding("anchored", self.threshold, 0.8, elastic=self.elastic, largest=largest),
+            Decoding("anchored", self.threshold, TEMPERATURES[0], elastic=self.elastic, largest=largest),
             extra=self.vocabulary.extra(context.ids, tokens),
             generator=generator,
             stop=control.stop,
         )
         control.evaluations += canvas.evaluations
         return self._from_canvas(canvas, healed.forced)
+
+    def _vary(
+        self, request: Request, context: Cache, text: str, frame: Frame, control: Control
+    ) -> list[Draft]:
+        """At most `VARIANTS` of ``text`` that may stand in the hole: of the most promising ones those that
+        are likeliest as a whole."""
+        made, passes = variants(
+            self.denoiser,
+            self.vocabulary,
+            context,
+            text,
+            frozenset(filter(str.isidentifier, request.names)),
+            forced=heal(request.prefix).forced,
+            stop=control.stop,
+        )
+        control.evaluations += passes
+        most = max(VARIANTS, READ_POSITIONS // len(self.backbone.tokenizer.encode(text)))
+        texts: list[str] = []
+        for one in made:
+            if len(texts) == most or control.stop():
+                break
+            if one.text not in request.rejected and self._may_stand(one.text, request, frame):
+                texts.append(one.text)
+        found = {
+            text: Draft(text, value, 1, control.evaluations, self.name)
+            for text, value in zip(texts, self.score(request, texts, control), strict=True)
+        }
+        return _reported(found, VARIANTS, control)
+
+    def _may_stand(self, text: str, request: Request, frame: Frame) -> bool:
+        """Whether ``text`` parses, does something, and reads only names that are bound."""
+        unknown = request.names and frame.unknown_names(text, frozenset(request.names))
+        return frame.allows(text) and not unknown and not frame.hollow(text) and not frame.buries(text)
 
     def _overlapping(self, tokens: list[int], forced: str, text: str, spans: list[tuple[int, int]]) -> Tensor:
         """(T,) bool: tokens that share a character with ``spans``; at least one, never a healed one."""
@@ -313,7 +355,7 @@ class FlowEngine:
             return []
         generator = _generator(request)
         # the same hole again, or a narrower one that nothing was drawn for yet
-        skip = len(request.rejected) if (first, last) == (0, len(text)) else 0
+        skip = _tried(request) if (first, last) == (0, len(text)) else 0
         frame = Frame(inner.before, inner.after, "any", request.indent)
         drawn = self._draw(inner, context, skip, frame, generator, control, HOT[0])
         return [replace(one, text=head + one.text + tail) for one in drawn]

@@ -1,4 +1,4 @@
-"""Words of Python source, and those that are bound everywhere."""
+"""Words of Python source, those that are bound everywhere, and the strings that hide others."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ import builtins
 import re
 
 WORD = re.compile(r"[^\W\d]\w*")
+STRING = re.compile(
+    r"\"\"\"(?:\\.|[^\\])*?\"\"\"|'''(?:\\.|[^\\])*?'''|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'|#[^\n]*(?=\n)",
+    re.DOTALL,
+)
+"""A string, or a comment that ends."""
 BUILTINS = frozenset(dir(builtins)) | {"__file__", "__name__", "__class__"}
 
 

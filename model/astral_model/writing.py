@@ -175,6 +175,35 @@ def _choose(
 
 
 @torch.inference_mode()
+def token_log_probs(
+    denoiser: Denoiser, vocabulary: Vocabulary, context: Cache, texts: list[list[int]], extra: Tensor
+) -> list[Tensor]:
+    """log p of every token of whole texts and of their end along the left-to-right path: (T + 1,) each.
+
+    ``texts``: token ids, healed ones included. -inf for tokens outside the vocabulary: pass them as
+    ``extra``.
+    """
+    base = denoiser.backbone
+    place = torch.full((base.shape.vocab,), -1)
+    columns = vocabulary.all_ids(extra)
+    place[columns] = torch.arange(len(columns))
+    found = [torch.zeros(0)] * len(texts)
+    for batch in like_lengths([len(tokens) for tokens in texts], 8):
+        part = [texts[index] for index in batch]
+        longest = max(map(len, part))
+        ids = torch.full((len(part), longest), vocabulary.end)
+        for n, tokens in enumerate(part):
+            ids[n, : len(tokens)] = torch.tensor(tokens, dtype=torch.long)
+        feed = torch.cat([torch.full((len(part), 1), base.tokenizer.fim_middle), ids], 1)  # (N, 1 + T)
+        hidden, _ = base.forward(feed, context=context, adapter=denoiser.adapter)
+        for n, (index, tokens) in enumerate(zip(batch, part, strict=True)):
+            target = place[torch.tensor([*tokens, vocabulary.end])]  # (T + 1,)
+            logits = vocabulary.logits(hidden[n, : len(tokens) + 1].contiguous(), extra)
+            chances = logits.log_softmax(-1).gather(1, target.clamp(min=0)[:, None])[:, 0]
+            found[index] = chances.masked_fill(target < 0, -torch.inf)
+    return found
+
+
 def read(
     denoiser: Denoiser,
     vocabulary: Vocabulary,
@@ -185,27 +214,7 @@ def read(
 ) -> list[tuple[float, int]]:
     """What the left-to-right path says of whole texts: (sum of log p of tokens and end, number of both).
 
-    ``texts``: token ids, healed ones included; the first ``given`` count nothing. Tokens outside the
-    vocabulary make a text impossible (-inf): pass them as ``extra``.
+    The first ``given`` tokens count nothing; else as `token_log_probs`.
     """
-    base = denoiser.backbone
-    place = torch.full((base.shape.vocab,), -1)
-    columns = vocabulary.all_ids(extra)
-    place[columns] = torch.arange(len(columns))
-    found = [(-torch.inf, 0)] * len(texts)
-    for batch in like_lengths([len(tokens) for tokens in texts], 8):
-        part = [texts[index] for index in batch]
-        longest = max(map(len, part))
-        ids = torch.full((len(part), longest), vocabulary.end)
-        for n, tokens in enumerate(part):
-            ids[n, : len(tokens)] = torch.tensor(tokens, dtype=torch.long)
-        feed = torch.cat([torch.full((len(part), 1), base.tokenizer.fim_middle), ids], 1)  # (N, 1 + T)
-        hidden, _ = base.forward(feed, context=context, adapter=denoiser.adapter)
-        for n, (index, tokens) in enumerate(zip(batch, part, strict=True)):
-            target = torch.tensor([*tokens, vocabulary.end])[given:]
-            logits = vocabulary.logits(hidden[n, given : len(tokens) + 1].contiguous(), extra)
-            total = -torch.inf
-            if bool((place[target] >= 0).all()):
-                total = float(logits.log_softmax(-1).gather(1, place[target][:, None]).sum())
-            found[index] = (total, len(target))
-    return found
+    chances = token_log_probs(denoiser, vocabulary, context, texts, extra)
+    return [(float(row[given:].sum()), len(row) - given) for row in chances]

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from astral_lsp.commands.quantiles import quantile
 from astral_lsp.config import Settings
 from astral_lsp.fill.document import Document
 from astral_lsp.fill.report import FillOptions
@@ -102,16 +103,14 @@ async def measure(engine: str, count: int, candidates: int) -> None:
     about = f"model worker {memory:.0f} MB · {info.device} {info.dtype} · adapter {info.adapter or 'none'}"
     for ahead, found in times.items():
         what = "context read ahead" if ahead else f"exact {exact / len(found):.0%} · {about}"
-        firsts, wholes = (sorted(column) for column in zip(*found, strict=True))
+        firsts, wholes = (
+            f"p50 {quantile(column, 0.5):.2f} s p95 {quantile(column, 0.95):.2f} s"
+            for column in zip(*found, strict=True)
+        )
         print(
-            f"{engine:>7} · {len(found)} holes · {candidates} candidates · first p50 {_at(firsts, 0.5):.2f} s"
-            f" p95 {_at(firsts, 0.95):.2f} s · all p50 {_at(wholes, 0.5):.2f} s p95 {_at(wholes, 0.95):.2f} s"
+            f"{engine:>7} · {len(found)} holes · {candidates} candidates · first {firsts} · all {wholes}"
             f" · {what}"
         )
-
-
-def _at(ordered: list[float], share: float) -> float:
-    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 
 
 def main() -> None:

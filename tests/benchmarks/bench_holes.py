@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+from astral_lsp.commands.quantiles import quantile
 from astral_lsp.constraints.admissible import admissible
 from astral_lsp.context.environment import environment
 from astral_lsp.holes.find import find_holes
@@ -70,11 +71,6 @@ def timed(work: Callable[[int], object], rounds: int) -> Times:
     return Times(sorted(wall), sorted(processor))
 
 
-def percentile(values: list[float], part: float) -> float:
-    """The value below which ``part`` of the ascending ``values`` lie."""
-    return values[min(len(values) - 1, int(len(values) * part))]
-
-
 def edit_rounds(text: str, rounds: int) -> Times:
     """A character typed at a random place, then taken back; after each all holes are asked for."""
     index = HoleIndex(text)
@@ -125,7 +121,7 @@ def main(rounds: int = 200) -> int:
     print(f"{'milliseconds':40} {'limit':>7} {'p50':>8} {'p99':>8} {'cpu p50':>8} {'cpu p99':>8} {'n':>5}")
     slow = 0
     for what, limit, spent in rows(rounds):
-        figures = [percentile(values, part) for values in spent for part in (0.5, 0.99)]
+        figures = [quantile(values, part) for values in spent for part in (0.5, 0.99)]
         slow += figures[1] > limit
         shown = " ".join(f"{figure:8.2f}" for figure in figures)
         print(f"{what:40} {limit:7.1f} {shown} {len(spent.wall):5}{'  over' if figures[1] > limit else ''}")

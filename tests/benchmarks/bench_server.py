@@ -19,6 +19,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from astral_lsp.commands.quantiles import middle_and_high
+
 REPOSITORY = Path(__file__).parents[2]
 SCRIPTED = REPOSITORY / "tests" / "server" / "scripted.py"
 WITHOUT_MODEL = SCRIPTED.with_name("without_model.py")
@@ -143,8 +145,7 @@ def percentiles(work: Callable[[int], None], times: int) -> tuple[float, float]:
         began = time.perf_counter()
         work(number)
         samples.append((time.perf_counter() - began) * 1e3)
-    cuts = statistics.quantiles(samples, n=100, method="inclusive")
-    return cuts[49], cuts[98]
+    return middle_and_high(samples, 0.99)
 
 
 def actions_at(pipe: Pipe, uri: str, line: int) -> Any:
@@ -253,8 +254,8 @@ def measure_real(root: Path) -> Iterator[Row]:
         samples.append((time.perf_counter() - began) * 1e3)
         answered = FILL in pipe.answered
         time.sleep(0.01)
-    cuts = statistics.quantiles(samples, n=100, method="inclusive")
-    yield Row(f"list during a real fill ({len(samples)} lists), ms", cuts[49], cuts[98], LIST_MS)
+    middle, high = middle_and_high(samples, 0.99)
+    yield Row(f"list during a real fill ({len(samples)} lists), ms", middle, high, LIST_MS)
     yield Row("the same, slowest, ms", max(samples), max(samples), None)
     yield Row("resident memory after a real fill, MB", pipe.resident_mb(), pipe.resident_mb(), RSS_MB)
     pipe.close()
@@ -278,8 +279,8 @@ def measure_background(root: Path) -> Iterator[Row]:
     samples: list[float] = []
     for number in range(200):
         typed(number)
-    cuts = statistics.quantiles(samples, n=100, method="inclusive")
-    yield Row("edit then list while the background fills, ms", cuts[49], cuts[98], HOLES_MS)
+    middle, high = middle_and_high(samples, 0.99)
+    yield Row("edit then list while the background fills, ms", middle, high, HOLES_MS)
     pipe.close()
 
 

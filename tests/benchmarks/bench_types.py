@@ -17,6 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from astral_lsp.commands.quantiles import middle_and_high
 from astral_lsp.holes.model import Span
 from astral_lsp.verify.types import TypesOracle
 from tests.benchmarks.projects import LINE, package, single
@@ -46,8 +47,7 @@ def memory_mb(pid: int) -> float:
 
 
 def _row(name: str, times: list[float], reference: float) -> None:
-    times = sorted(times)
-    middle, high = statistics.median(times), times[min(len(times) - 1, int(len(times) * 0.95))]
+    middle, high = middle_and_high(times)
     print(f"  {name:44} {middle:8.2f} {high:8.2f} {reference / middle:8.0f} x")
 
 

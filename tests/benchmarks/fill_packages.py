@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import math
 import random
 import statistics
 import sys
@@ -31,6 +30,7 @@ sys.path.insert(0, str(ROOT / "model"))  # the cutter of training data is not pa
 
 from training.holes import WEIGHTS, SourceText, cut  # noqa: E402
 
+from astral_lsp.commands.quantiles import middle_and_high  # noqa: E402
 from astral_lsp.config import ModelSettings, Settings  # noqa: E402
 from astral_lsp.fill.document import Document  # noqa: E402
 from astral_lsp.fill.report import FillOptions  # noqa: E402
@@ -215,14 +215,14 @@ def table(outcomes: list[Outcome], engines: list[str]) -> str:
             if mine:
                 lines.append(f"| {group} | {len(mine)} | `{engine}` | {_row(mine)} |")
     contexts = {(one.file, one.start): one.context_ms / 1e3 for one in outcomes}
-    p50, p95 = _quantiles(list(contexts.values()))
+    p50, p95 = middle_and_high(contexts.values())
     return "\n".join([*lines, "", f"context of a hole, read before: {p50:.1f} s p50, {p95:.1f} s p95"])
 
 
 def _row(mine: list[Outcome]) -> str:
     n = len(mine)
     decided = [one.types for one in mine if one.types in ("passed", "failed")]
-    p50, p95 = _quantiles([one.ms / 1e3 for one in mine])
+    p50, p95 = middle_and_high(one.ms / 1e3 for one in mine)
     shares = [
         f"{100 * sum(one.exact for one in mine) / n:.1f} %",
         f"{100 * sum(one.parses for one in mine) / n:.1f} %",
@@ -232,14 +232,6 @@ def _row(mine: list[Outcome]) -> str:
         f"{p95:.1f}",
     ]
     return " | ".join(shares)
-
-
-def _quantiles(values: list[float]) -> tuple[float, float]:
-    """Median and 95th percentile; nan of nothing."""
-    if not values:
-        return math.nan, math.nan
-    ordered = sorted(values)
-    return statistics.median(ordered), ordered[min(len(ordered) - 1, int(0.95 * len(ordered)))]
 
 
 def main() -> None:

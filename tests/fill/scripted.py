@@ -8,7 +8,7 @@ from collections.abc import Callable
 from astral_lsp.context.environment import Environment
 from astral_lsp.fill.document import Document
 from astral_lsp.fill.report import FillOptions
-from astral_lsp.fill.run import OnProgress
+from astral_lsp.fill.services import OnProgress
 from astral_lsp.holes.model import Hole
 from astral_lsp.report import Finding, Verdict, not_run
 from astral_lsp.workers.process import WorkerFailure

@@ -10,8 +10,9 @@ import msgspec
 import pytest
 
 from astral_lsp.fill.document import Document
+from astral_lsp.fill.later_rounds import BARREN_ROUNDS
 from astral_lsp.fill.report import FillOptions, FillReport
-from astral_lsp.fill.run import BARREN_ROUNDS, fill_hole
+from astral_lsp.fill.run import fill_hole
 from astral_lsp.holes.find import find_holes
 from astral_lsp.holes.model import Hole, Span
 from astral_lsp.report import Verdict, not_run, unavailable
@@ -104,10 +105,31 @@ async def test_a_refused_candidate_is_repaired_where_the_oracle_points() -> None
     assert len(services.repairs) == 1
 
 
-async def test_what_no_oracle_points_into_is_drawn_afresh() -> None:
+async def test_what_only_tests_refuse_is_changed_word_by_word() -> None:
     services = Scripted(
-        [("len(xs)", -0.1)], tests={"len(xs)": failed("assert 3 == 6")}, afresh=[[("sum(xs)", -0.5)]]
+        [("sum(ys)", -0.1)],
+        tests={"sum(ys)": failed("assert 3 == 6")},
+        repaired=[[("sum(xs)", -0.5)]],
     )
+    report = await fill(services)
+    assert texts(report) == ["sum(xs)", "sum(ys)"]
+    assert [(repair.text, repair.spans) for repair in services.repairs] == [("sum(ys)", [])]
+    assert services.repairs[0].propose.draw_only
+    assert services.proposals == [[]]
+
+
+async def test_every_refused_fill_is_changed_once() -> None:
+    services = Scripted(
+        [("a", -0.1), ("b", -0.2)],
+        tests={text: failed("no") for text in "abc"},
+        repaired=[[("c", -0.3)]],
+    )
+    await fill(services)
+    assert [repair.text for repair in services.repairs] == ["a", "b", "c"]
+
+
+async def test_what_no_oracle_points_into_is_drawn_afresh() -> None:
+    services = Scripted([("len(xs)", -0.1)], types={"len(xs)": failed("no")}, afresh=[[("sum(xs)", -0.5)]])
     report = await fill(services)
     assert texts(report) == ["sum(xs)", "len(xs)"]
     assert services.repairs == []
