@@ -23,6 +23,10 @@ from astral_model.checkpoint import SCALE, Checkpoint, Shape, best_dtype, load_c
 from astral_model.linear import Dense, Int8, Linear
 from astral_model.tokenizer import Tokenizer
 
+EVEN_INPUTS = frozenset(("qkv", "o", "gate_up"))
+"""Matrices whose inputs may be rounded to bytes: outputs are off by 1 to 2 %. Those of ``down`` would be by
+4 %, for a few of its inputs are fifty times larger than the rest."""
+
 
 class LinearAdapter(Protocol):
     """Low-rank change of the base's linears; see `astral_model.adapter`."""
@@ -154,7 +158,8 @@ class Backbone:
         if start is None:
             start = (context.length if context is not None else 0) + own_past
         cos, sin = self.rope(start, length, positions)
-        bias = self._own_bias(rows, length, own_past, causal, own_mask)
+        first = causal and context is None and past is None and own_mask is None
+        bias = None if first else self._own_bias(rows, length, own_past, causal, own_mask)
         context_bias = None
         if context_mask is not None:
             context_bias = torch.zeros(context_mask.shape, dtype=self.dtype, device=self.device)
@@ -173,6 +178,7 @@ class Backbone:
                 past_v=past.values[i] if past is not None else None,
                 own_bias=bias,
                 context_bias=context_bias,
+                causal=first,
                 adapter=adapter,
             )
             keys.append(k)
@@ -202,9 +208,13 @@ class Backbone:
         past_v: Tensor | None = None,
         own_bias: Tensor | None = None,
         context_bias: Tensor | None = None,
+        causal: bool = False,
         adapter: LinearAdapter | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """One block on ``x`` (N, T, D); returns the new x and the own keys and values (N, KV, P + T, H)."""
+        """One block on ``x`` (N, T, D); returns the new x and the own keys and values (N, KV, P + T, H).
+
+        causal: ``x`` is all there is and looks left; no bias says so.
+        """
         w, s = self.weights, self.shape
         n, t, _ = x.shape
         h = F.rms_norm(x, (s.d,), w[f"{i}.attn_norm"], s.eps)  # (N, T, D)
@@ -213,7 +223,7 @@ class Backbone:
         q, k = rotate(q, cos, sin), rotate(k, cos, sin)
         if past_k is not None and past_v is not None:
             k, v = torch.cat([past_k, k], 2), torch.cat([past_v, v], 2)  # (N, KV, P + T, H)
-        a = attend(q, k, v, context_k, context_v, own_bias, context_bias)  # (N, T, D)
+        a = attend(q, k, v, context_k, context_v, own_bias, context_bias, causal)  # (N, T, D)
         x = x + self.linear(i, "o", a, adapter)
         h = F.rms_norm(x, (s.d,), w[f"{i}.ffn_norm"], s.eps)
         gate, up = self.linear(i, "gate_up", h, adapter).chunk(2, -1)  # (N, T, ff) each
@@ -263,7 +273,8 @@ def _split(
     vectors: dict[str, Tensor] = {}
     for name, weight in weights.items():
         if weight.dtype == torch.int8:
-            linears[name] = Int8(weight, weights[name + SCALE], dtype)
+            even = name.rpartition(".")[2] in EVEN_INPUTS
+            linears[name] = Int8(weight, weights[name + SCALE], dtype, even_inputs=even)
         elif weight.dim() == 2:
             linears[name] = Dense(weight.to(device))
         elif not name.endswith(SCALE):
@@ -279,19 +290,29 @@ def attend(
     context_v: Tensor | None,
     own_bias: Tensor | None,
     context_bias: Tensor | None,
+    causal: bool = False,
 ) -> Tensor:
     """Softmax attention of q (N, Q, T, H) over a shared context (M, KV, C, H) and own keys (N, KV, S, H).
 
     Query heads of a group, and rows that share a context, are folded into matrix rows: two GEMMs instead of a
-    repeated cache (torch's fused CPU kernel has a slow backward). On a CPU it computes in fp32: lengths are
-    new at nearly every call, and oneDNN compiles a bf16 kernel for each and keeps it (see
-    `astral_model.linear.product`), which costs more than the halved numbers save; not under gradients, where
-    it costs a sixth of a training step. Returns (N, T, Q * H).
+    repeated cache. Where no rows share one, torch's fused kernel takes a third of the time (its backward is
+    slow). ``causal``: own keys are all there is, and new token t sees those <= t.
+
+    On a CPU it computes in fp32: lengths are new at nearly every call, and oneDNN compiles a bf16 kernel for
+    each and keeps it (see `astral_model.linear.product`), which costs more than the halved numbers save; not
+    under gradients, where it costs a sixth of a training step. Returns (N, T, Q * H).
     """
     if q.dtype == torch.bfloat16 and q.device.type == "cpu" and not q.requires_grad:
-        wide = [None if x is None else x.float() for x in (context_k, context_v, own_bias, context_bias)]
-        return attend(q.float(), k.float(), v.float(), *wide).to(q.dtype)
+        wide_k, wide_v, wide_own, wide_far = (
+            None if x is None else x.float() for x in (context_k, context_v, own_bias, context_bias)
+        )
+        wide = attend(q.float(), k.float(), v.float(), wide_k, wide_v, wide_own, wide_far, causal)
+        return wide.to(q.dtype)
     n, heads, t, width = q.shape
+    if not q.requires_grad and (context_k is None or len(context_k) == n):
+        return _fused(q, k, v, context_k, context_v, own_bias, context_bias, causal)
+    if causal:
+        own_bias = q.new_full((1, t, t), -math.inf).triu_(1)
     kv = k.shape[1]
     g = heads // kv
     own = k.shape[2]
@@ -315,6 +336,33 @@ def attend(
     seen = (far @ context_v).view(m, kv, share, g * t, width).transpose(1, 2).reshape(n, kv, g * t, width)
     out = seen + near @ v  # (N, KV, G T, H)
     return out.reshape(n, heads, t, width).transpose(1, 2).reshape(n, t, heads * width)
+
+
+def _fused(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    context_k: Tensor | None,
+    context_v: Tensor | None,
+    own_bias: Tensor | None,
+    context_bias: Tensor | None,
+    causal: bool,
+) -> Tensor:
+    """`attend` where every row has a context of its own, or none."""
+    n, heads, t, width = q.shape
+    mask = own_bias  # (1 | N, T, S)
+    if context_k is not None and context_v is not None:
+        far = context_k.shape[2]
+        k, v = torch.cat([context_k, k], 2), torch.cat([context_v, v], 2)  # (N, KV, C + S, H)
+        if context_bias is not None and mask is None:
+            mask = q.new_zeros(1, t, k.shape[2] - far)
+        if mask is not None:
+            left = q.new_zeros(1, 1, far) if context_bias is None else context_bias[:, None]  # (1 | N, 1, C)
+            rows = max(len(left), len(mask))
+            mask = torch.cat([left.expand(rows, t, far), mask.expand(rows, -1, -1)], 2)  # (1 | N, T, C + S)
+    mask = None if mask is None else mask[:, None]
+    out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal, enable_gqa=True)
+    return out.transpose(1, 2).reshape(n, t, heads * width)
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

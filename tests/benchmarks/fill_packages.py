@@ -181,26 +181,27 @@ async def _fills(
             session, document, hole, msgspec.structs.replace(options, engine=engine), holes=[]
         )
         ms = (time.perf_counter() - began) * 1e3
-        best = next(iter(report.ranked), None)
-        fill = best.text if best is not None else ""
-        [types] = await session.check_types(document, hole, [fill], [], budget_s=60)
-        syntax = session.check_syntax(document, hole, fill, []).status
+        fill = next((fill.text for fill in report.ranked), None)
         found.append(
             Outcome(
-                case.file,
-                case.start,
-                case.kind,
-                engine,
-                case.answer,
-                fill,
-                fill.strip() == case.answer.strip(),
-                best is not None and syntax == "passed",
-                types.status if best is not None else "failed",
-                report.evaluations,
-                round(ms, 1),
-                round(context_ms, 1),
+                file=case.file,
+                start=case.start,
+                kind=case.kind,
+                engine=engine,
+                answer=case.answer,
+                fill=fill or "",
+                exact=fill is not None and fill.strip() == case.answer.strip(),
+                parses=fill is not None and session.check_syntax(document, hole, fill, []).status == "passed",
+                types="failed",
+                evaluations=report.evaluations,
+                ms=round(ms, 1),
+                context_ms=round(context_ms, 1),
             )
         )
+    drawn = [one for one in found if one.fill]
+    judged = await session.check_types(document, hole, [one.fill for one in drawn], [], budget_s=60)
+    for one, types in zip(drawn, judged, strict=True):
+        one.types = types.status
     return found
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
-from astral_model.backbone import Cache, common_prefix
+from astral_model.backbone import Cache, attend, common_prefix
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -36,6 +37,29 @@ def test_a_reused_prefix_changes_nothing(first: list[int], second: list[int]) ->
     assert reused.length == len(second)
     for a, b in zip(fresh.keys + fresh.values, reused.keys + reused.values, strict=True):
         assert close(a, b)
+
+
+@pytest.mark.parametrize("context", [0, 5])
+@pytest.mark.parametrize("bias", ["none", "own", "context", "both", "causal"])
+def test_the_fused_kernel_attends_as_the_products_do(context: int, bias: str) -> None:
+    draw = torch.Generator().manual_seed(3)
+
+    def drawn(*size: int) -> torch.Tensor:
+        return torch.randn(*size, generator=draw)
+
+    def hidden(*size: int) -> torch.Tensor:
+        shown = torch.rand(*size, generator=draw) < 0.7
+        shown[..., 0] = True
+        return torch.zeros(size).masked_fill(~shown, -torch.inf)
+
+    q, k, v = drawn(2, 4, 6, 8), drawn(2, 2, 6, 8), drawn(2, 2, 6, 8)
+    far_k, far_v = (drawn(2, 2, context, 8), drawn(2, 2, context, 8)) if context else (None, None)
+    own = hidden(1, 6, 6) if bias in ("own", "both") else None
+    far = hidden(2, context) if context and bias in ("context", "both") else None
+    causal = bias == "causal" and not context
+    fused = attend(q, k, v, far_k, far_v, own, far, causal)
+    products = attend(q.requires_grad_(), k, v, far_k, far_v, own, far, causal)
+    assert close(fused, products)
 
 
 def test_a_prefix_is_computed_once() -> None:

@@ -128,6 +128,13 @@ def test_repair_never_returns_the_rejected(ar: ArEngine) -> None:
     assert "b" not in {draft.text for draft in drafts}
 
 
+def test_where_nothing_is_pointed_at_only_the_flow_repairs(ar: ArEngine) -> None:
+    flow = FakeFlow(["b", "a"])
+    drafts = HybridEngine(ar, flow).repair(HOLE, "a + b", [], Control())
+    assert [draft.text for draft in drafts] == ["b", "a"]
+    assert ar.repair(HOLE, "a + b", [], Control()) == []
+
+
 def test_without_an_adapter_only_ar_is_there() -> None:
     engines = Engines(tiny_backbone())
     assert engines.get("ar") is not None

@@ -8,7 +8,15 @@ import pytest
 import torch
 from astral_model.backbone import Backbone
 from astral_model.checkpoint import SCALE, Checkpoint, load_checkpoint
-from astral_model.linear import FEW, Dense, Int8, quantise
+from astral_model.linear import (
+    AT_ONCE,
+    FEW,
+    FEW_BESIDE_BYTES,
+    Dense,
+    Int8,
+    multiplies_bytes,
+    quantise,
+)
 from astral_model.store import Store
 
 from tests.model.tiny import tiny_backbone
@@ -28,6 +36,39 @@ def test_bytes_multiply_like_the_matrix(positions: int, dtype: torch.dtype) -> N
     assert found.dtype == dtype
     assert found.shape == (2, positions, 96)
     assert float((found.float() - exact).abs().mean() / exact.abs().mean()) < 0.02
+
+
+VNNI = pytest.mark.skipif(not multiplies_bytes(), reason="this CPU has no products of bytes")
+
+
+@VNNI
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("positions", [1, FEW_BESIDE_BYTES + 1, 40, AT_ONCE + 1])
+def test_inputs_in_bytes_multiply_like_themselves(positions: int, dtype: torch.dtype) -> None:
+    weight = matrix()
+    x = torch.randn(1, positions, 64, generator=torch.Generator().manual_seed(1))
+    x[:, ::3] *= 50.0  # positions of very different size: each has its own scale
+    exact = Dense(weight)(x, torch.ones(96))
+    found = Int8(*quantise(weight), dtype, even_inputs=True)(x.to(dtype), torch.ones(96, dtype=dtype))
+    assert found.dtype == dtype
+    error = (found.float() - exact).norm(dim=-1) / exact.norm(dim=-1)
+    assert float(error.max()) < 0.05
+    assert float(error.mean()) < 0.02
+
+
+@VNNI
+def test_a_position_in_bytes_is_the_same_whatever_stands_beside_it() -> None:
+    int8 = Int8(*quantise(matrix()), torch.bfloat16, even_inputs=True)
+    x = torch.randn(AT_ONCE + 40, 64).bfloat16()
+    whole = int8(x)
+    assert torch.equal(int8(x[100:130]), whole[100:130])
+    assert bool((int8(torch.zeros(40, 64).bfloat16()) == 0).all())
+
+
+def test_without_such_products_inputs_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("astral_model.linear.multiplies_bytes", lambda: False)
+    x, parts = torch.randn(40, 64), quantise(matrix())
+    assert torch.equal(Int8(*parts, torch.float32, even_inputs=True)(x), Int8(*parts, torch.float32)(x))
 
 
 def test_a_matrix_larger_than_the_buffer_is_widened_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
