@@ -17,8 +17,8 @@ from torch import Tensor
 
 FEW = 20
 """Positions up to which the byte kernel beats widening and a GEMM (AVX-512: 32 lose, 16 win)."""
-FEW_BESIDE_BYTES = 4
-"""Positions up to which it beats a product of bytes by bytes (AVX512-VNNI: 6 lose)."""
+FEW_BESIDE_BYTES = 8
+"""Positions up to which it beats a product of bytes by bytes (AVX512-VNNI: 8 break even)."""
 STEP = 16
 """The byte kernel reads rows in such steps: of one whose length is no multiple it reads too far (torch 2.13,
 AVX-512)."""

@@ -301,7 +301,7 @@ class FlowEngine:
             stop=control.stop,
         )
         control.evaluations += passes
-        most = max(VARIANTS, READ_POSITIONS // len(self.backbone.tokenizer.encode(text)))
+        most = max(VARIANTS, READ_POSITIONS // max(1, len(self.backbone.tokenizer.encode(text))))
         texts: list[str] = []
         for one in made:
             if len(texts) == most or control.stop():

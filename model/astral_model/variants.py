@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import keyword
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -146,7 +146,7 @@ def variants(
     tokens = tokenizer.encode(forced + text)
     rows = [row for word in words_of(text) if (row := _masked(denoiser.backbone, tokens, forced, text, word))]
     extra = vocabulary.extra(context.ids, tokens)
-    columns = vocabulary.all_ids(extra)
+    options = _Options(vocabulary, extra, names, tokenizer.encode)
     most = max(2, MOST_POSITIONS // (len(tokens) + 2))
     if len(rows) > most:
         rows = _unlikeliest(denoiser, vocabulary, context, tokens, rows, extra)[:most]
@@ -159,7 +159,7 @@ def variants(
         passes += len(part)
         log_probs = _ask(denoiser, vocabulary, context, part, extra)
         for row, chances in zip(part, log_probs, strict=True):
-            for word, chance in _outcomes(vocabulary, row, chances, columns, names, tokenizer.encode):
+            for word, chance in options.of(row, chances):
                 changed = text[: row.word.start] + word + text[row.word.end :]
                 if changed != text:
                     found[changed] = max(chance, found.get(changed, chance))
@@ -214,32 +214,51 @@ def _ask(
     return vocabulary.logits(here, extra).log_softmax(-1)
 
 
-def _outcomes(
-    vocabulary: Vocabulary,
-    row: _Row,
-    chances: Tensor,
-    columns: Tensor,
-    names: frozenset[str],
-    encode: Callable[[str], list[int]],
-) -> list[tuple[str, float]]:
-    """Words that may stand in the place of ``row``, each with what it gains; ``chances`` (W + X,) of the
-    tokens ``columns``."""
-    word = row.word
-    top = chances.topk(min(BEST, len(chances)))
-    found: dict[str, float] = {}
-    for token, chance in zip(columns[top.indices].tolist(), top.values.tolist(), strict=True):
-        piece = vocabulary.pieces[token]
-        other = piece[len(row.lead) :].decode(errors="replace") if piece.startswith(row.lead) else ""
-        if not word.admits(other) or not _may_be_read(other, word, names):
-            continue
-        foreign = names and not word.attribute and (other in BUILTINS or (word.name and not _is_name(other)))
-        found[other] = chance - (FOREIGN if foreign else 0.0)
-    for name in () if word.attribute else filter(word.admits, names):
-        first, *rest = encode(row.lead.decode() + name)
-        found[name] = float(chances[columns == first].sum()) - LONGER_NAME * len(rest)
-    before = float(chances[columns == row.old].sum())
-    return [(other, chance - before) for other, chance in found.items() if chance > LEAST]
+class _Options:
+    """Words that may stand in the place of another one."""
 
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        extra: Tensor,
+        names: frozenset[str],
+        encode: Callable[[str], list[int]],
+    ) -> None:
+        self._columns = vocabulary.all_ids(extra)  # (W + X,)
+        self._column = {token: column for column, token in enumerate(self._columns.tolist())}
+        self._pieces, self._names, self._encode = vocabulary.pieces, sorted(names), encode
+        self._bound = names | BUILTINS
+        self._spelt: dict[bytes, list[tuple[str, list[int]]]] = {}
 
-def _may_be_read(other: str, word: Word, names: frozenset[str]) -> bool:
-    return word.attribute or not names or not _is_name(other) or other in names or other in BUILTINS
+    def of(self, row: _Row, chances: Tensor) -> list[tuple[str, float]]:
+        """Each with what it gains; ``chances`` (W + X,): log probability of every token in that place."""
+        found = dict(self._of_one_token(row, chances))
+        if not row.word.attribute:
+            found |= dict(self._bound_names(row, chances))
+        before = self._at(row.old, chances)
+        return [(word, chance - before) for word, chance in found.items() if chance > LEAST]
+
+    def _of_one_token(self, row: _Row, chances: Tensor) -> Iterator[tuple[str, float]]:
+        old, top = row.word, chances.topk(min(BEST, len(chances)))
+        for token, chance in zip(self._columns[top.indices].tolist(), top.values.tolist(), strict=True):
+            piece = self._pieces[token]
+            word = piece[len(row.lead) :].decode(errors="replace") if piece.startswith(row.lead) else ""
+            if not old.admits(word):
+                continue
+            if old.attribute or not self._names:  # nothing is known of what is bound
+                yield word, chance
+            elif not _is_name(word) or word in self._bound:
+                foreign = word in BUILTINS or (old.name and not _is_name(word))
+                yield word, chance - FOREIGN * foreign
+
+    def _bound_names(self, row: _Row, chances: Tensor) -> Iterator[tuple[str, float]]:
+        lead = row.lead.decode()
+        if row.lead not in self._spelt:
+            self._spelt[row.lead] = [(name, self._encode(lead + name)) for name in self._names]
+        for name, (first, *rest) in self._spelt[row.lead]:
+            if row.word.admits(name):
+                yield name, self._at(first, chances) - LONGER_NAME * len(rest)
+
+    def _at(self, token: int, chances: Tensor) -> float:
+        column = self._column.get(token)
+        return LEAST if column is None else float(chances[column])

@@ -25,14 +25,19 @@ from astral_model.backbone import Cache  # noqa: E402
 from astral_model.checkpoint import Shape  # noqa: E402
 from astral_model.corruption import Mixture  # noqa: E402
 from astral_model.hybrid import Engines  # noqa: E402
+from astral_model.linear import multiplies_bytes  # noqa: E402
 from astral_model.sampler import FlowEngine  # noqa: E402
 from astral_model.store import Store  # noqa: E402
 from training.dataset import Example  # noqa: E402
 from training.packing import Views  # noqa: E402
 from training.train import Model, Settings, collate, loss_of  # noqa: E402
 
+from astral_lsp.workers.model import limit_memory  # noqa: E402
+
 CANVAS = 16
 CONTEXT = 600
+LONG_CONTEXT = 1250
+"""What the server's budgets of characters come to in most files that are longer than them."""
 TRAINED_CONTEXT, TRAINED_ANSWER, HOLES = 224, 23, 4
 FIRST_EXPERIMENT = 25
 """Loss tokens a second of the first experiment, over two cores of another machine (its notes)."""
@@ -55,6 +60,13 @@ def gemm_rate(dtype: torch.dtype, shape: Shape) -> float:
     return 2e-9 * x.numel() * len(weight) / seconds(lambda: torch.nn.functional.linear(x, weight), 9)
 
 
+def byte_rate(shape: Shape) -> float:
+    """The same with bytes on both sides."""
+    x = torch.randint(-127, 127, (1024, shape.d), dtype=torch.int8)
+    weight = torch.randint(-127, 127, (2 * shape.ff, shape.d), dtype=torch.int8)
+    return 2e-9 * x.numel() * len(weight) / seconds(lambda: torch._int_mm(x, weight.t()), 9)
+
+
 def flops(shape: Shape, rank: int) -> float:
     """Operations of a position's linear maps, adapter (of ``rank``, 0 for none) included."""
     sizes = linear_sizes(shape).values()
@@ -64,7 +76,7 @@ def flops(shape: Shape, rank: int) -> float:
 def print_inference(flow: FlowEngine, gemm: float, times: int) -> None:
     """Canvas steps, left-to-right passes and the reading of a context, as the model worker computes them."""
     base, denoiser = flow.backbone, flow.denoiser
-    ids = flow.vocabulary.ids[torch.arange(CONTEXT) * 7 % len(flow.vocabulary.ids)]
+    ids = flow.vocabulary.ids[torch.arange(LONG_CONTEXT) * 7 % len(flow.vocabulary.ids)]
     none = torch.zeros(0, dtype=torch.long)
 
     @torch.inference_mode()
@@ -80,7 +92,7 @@ def print_inference(flow: FlowEngine, gemm: float, times: int) -> None:
         hidden, _ = base.forward(ids[:1].repeat(rows, 1), context=context, adapter=denoiser.adapter)
         flow.vocabulary.logits(hidden[:, -1], none)
 
-    context = base.context(ids.tolist())
+    context = base.context(ids[:CONTEXT].tolist())
     rank = denoiser.adapter.rank
     for name, work, positions in (
         ("canvas step", step, CANVAS + 1),
@@ -91,9 +103,11 @@ def print_inference(flow: FlowEngine, gemm: float, times: int) -> None:
             rate = 1e-9 * rows * positions * flops(base.shape, rank) / took
             size = f"{CANVAS} tokens, " if positions > 1 else ""
             print(f"{name} {size}{rows} rows, context {CONTEXT}: {1e3 * took:.1f} ms, {_of(rate, gemm)}")
-    took = seconds(lambda: base.context(ids.tolist()), times)
-    rate = 1e-9 * CONTEXT * flops(base.shape, 0) / took
-    print(f"reading a context of {CONTEXT} tokens: {1e3 * took:.0f} ms, {_of(rate, gemm)}")
+    for length in (CONTEXT, LONG_CONTEXT):
+        read = ids[:length].tolist()
+        took = seconds(lambda read=read: base.context(read), times)  # type: ignore[misc]
+        rate = 1e-9 * length * flops(base.shape, 0) / took
+        print(f"reading a context of {length} tokens: {1e3 * took:.0f} ms, {_of(rate, gemm)}")
 
 
 def print_training(base: Path, size: int, vocabulary: torch.Tensor, gemm: float, times: int) -> None:
@@ -150,12 +164,14 @@ def main() -> None:
     path = Store().find()
     if path is None:
         sys.exit("no weights; run: astral-lsp model pull")
+    limit_memory()
     flow = Engines.load(path, "", Store().converted).get("flow")
     assert isinstance(flow, FlowEngine)
     base, shape = flow.backbone, flow.backbone.shape
     threads = torch.get_num_threads()
     rates = {dtype: gemm_rate(dtype, shape) for dtype in (torch.bfloat16, torch.float32)}
     listed = ", ".join(f"{str(dtype)[6:]} {rate:.0f} GFLOP/s" for dtype, rate in rates.items())
+    listed += f", bytes {byte_rate(shape):.0f}" if multiplies_bytes() else ""
     print(f"{threads} threads; plain products of 1024 positions: {listed}; base {base.form}")
     print_inference(flow, rates[base.dtype], options.times)
     torch.set_num_threads(1)
