@@ -42,7 +42,9 @@ MID_LINE = frozenset(
 def load_adapter(path: Path, backbone: Backbone, average: bool = False) -> tuple[Adapter, Tensor | None]:
     """A released adapter, or one from a training checkpoint; with the ids it was trained over if known."""
     if path.is_dir():
-        adapter = Adapter.load(path, backbone.shape, backbone.sha256, backbone.dtype)
+        adapter = Adapter.load(
+            path, backbone.shape, backbone.sha256, backbone.dtype, backbone.device, backbone.int8
+        )
         return adapter, adapter.vocabulary
     state = torch.load(path, map_location="cpu", weights_only=True)
     settings = state["settings"]
@@ -54,7 +56,7 @@ def load_adapter(path: Path, backbone: Backbone, average: bool = False) -> tuple
             for p, mean in zip(parameters, state["average"], strict=True):
                 p.copy_(mean)
     adapter.requires_grad_(False)
-    adapter.prepare(backbone.dtype)
+    adapter.prepare(backbone.dtype, backbone.device, backbone.int8)
     return adapter, state.get("vocabulary")
 
 
@@ -255,6 +257,7 @@ def main() -> None:
     parser.add_argument("--rows", type=Path, action="append", default=[], help="infilling rows to score")
     parser.add_argument("--every", type=int, default=1, help="take every n-th row")
     parser.add_argument("--average", action="store_true")
+    parser.add_argument("--int8", action="store_true", help="in bytes, as the server keeps base and adapter")
     parser.add_argument("--cases", type=int, default=48)
     parser.add_argument("--loss-cases", type=int, default=64)
     parser.add_argument("--rates", default="0,0.3,0.6,1", help="mask rates; 0: the left-to-right path")
@@ -269,7 +272,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    backbone = Backbone.load(options.base, device="cpu")
+    backbone = Backbone.load(options.base, device="cpu", int8=options.int8)
     adapter, ids = load_adapter(options.adapter, backbone, options.average)
     denoiser = Denoiser(backbone, adapter)
     vocabulary = Vocabulary(backbone, ids)
