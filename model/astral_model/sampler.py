@@ -321,9 +321,7 @@ class FlowEngine:
 
     def _overlapping(self, tokens: list[int], forced: str, text: str, spans: list[tuple[int, int]]) -> Tensor:
         """(T,) bool: tokens that share a character with ``spans``; at least one, never a healed one."""
-        edges = [0]
-        for token in tokens:
-            edges.append(edges[-1] + len(self.backbone.tokenizer.pieces[token]))
+        edges = self.vocabulary.edges(tokens)
         skip = len(forced.encode())
         masked = torch.zeros(len(tokens), dtype=torch.bool)
         for first, last in spans:
@@ -421,18 +419,9 @@ class FlowEngine:
 
     def _given(self, forced: str, texts: list[list[int]]) -> int:
         """How many first tokens lie inside ``forced``: the least over ``texts``, for comparison."""
-        size, pieces = len(forced.encode()), self.backbone.tokenizer.pieces
-
-        def inside(tokens: list[int]) -> int:
-            used = count = 0
-            for token in tokens:
-                used += len(pieces[token])
-                if used > size:
-                    break
-                count += 1
-            return count
-
-        return min(map(inside, texts), default=0)
+        size = len(forced.encode())
+        ends = (self.vocabulary.edges(tokens)[1:] for tokens in texts)
+        return min((sum(end <= size for end in those) for those in ends), default=0)
 
 
 def _reported(found: dict[str, Draft], most: int, control: Control) -> list[Draft]:

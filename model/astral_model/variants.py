@@ -144,7 +144,9 @@ def variants(
     """
     tokenizer = denoiser.backbone.tokenizer
     tokens = tokenizer.encode(forced + text)
-    rows = [row for word in words_of(text) if (row := _masked(denoiser.backbone, tokens, forced, text, word))]
+    edges = vocabulary.edges(tokens)
+    masked = (_masked(denoiser.backbone, tokens, edges, forced, text, word) for word in words_of(text))
+    rows = [row for row in masked if row is not None]
     extra = vocabulary.extra(context.ids, tokens)
     options = _Options(vocabulary, extra, names, tokenizer.encode)
     most = max(2, MOST_POSITIONS // (len(tokens) + 2))
@@ -166,11 +168,10 @@ def variants(
     return [Variant(*one) for one in sorted(found.items(), key=lambda item: -item[1])], passes
 
 
-def _masked(base: Backbone, tokens: list[int], forced: str, text: str, word: Word) -> _Row | None:
-    """``tokens`` with one mask for ``word``; None where a token reaches beyond it."""
-    edges = [0]
-    for token in tokens:
-        edges.append(edges[-1] + len(base.tokenizer.pieces[token]))
+def _masked(
+    base: Backbone, tokens: list[int], edges: list[int], forced: str, text: str, word: Word
+) -> _Row | None:
+    """``tokens``, which lie between ``edges``, with one mask for ``word``; None where one reaches beyond it."""
     start = len((forced + text[: word.start]).encode())
     stop = start + len(text[word.start : word.end].encode())
     if stop not in edges:

@@ -6,6 +6,7 @@ The base has 151 936 tokens; Python code uses few of them, and the output matrix
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -75,6 +76,10 @@ class Vocabulary:
     def text(self, tokens: list[int]) -> str:
         """The text of ``tokens``; a character that is not whole yet shows as U+FFFD."""
         return b"".join(self.pieces[t] for t in tokens).decode(errors="replace")
+
+    def edges(self, tokens: list[int]) -> list[int]:
+        """Byte offsets of ``tokens`` (T,) in their text, and that of its end: T + 1."""
+        return [0, *accumulate(len(self.pieces[t]) for t in tokens)]
 
     def all_ids(self, extra: Tensor) -> Tensor:
         """Column -> token id."""
