@@ -171,7 +171,7 @@ def variants(
 def _masked(
     base: Backbone, tokens: list[int], edges: list[int], forced: str, text: str, word: Word
 ) -> _Row | None:
-    """``tokens``, which lie between ``edges``, with one mask for ``word``; None where one reaches beyond it."""
+    """``tokens`` (between ``edges``) with one mask for ``word``; None where one of them reaches beyond it."""
     start = len((forced + text[: word.start]).encode())
     stop = start + len(text[word.start : word.end].encode())
     if stop not in edges:
