@@ -18,6 +18,9 @@ from astral_lsp.report import Fill, Verdict, Verdicts, not_run
 from astral_lsp.workers.protocol import Candidate
 
 NO_TIME = "no time was left"
+MANY_FAILED = 10
+"""Texts that failed the tests before one passed, from which on the verdict counts them: where many are tried,
+weak tests let one through in the end."""
 
 
 class Judging:
@@ -66,8 +69,10 @@ class Judging:
         # tests first for what types let pass: a budget that runs out should cost the unlikely ones
         tests = await self._tests(sorted(sound, key=lambda text: types[text].status == "failed"))
         blocked = not_run("the fill does not parse")
+        failed = sum(fill.verdicts.tests.status == "failed" for fill in self.fills.values())
         for text, score in fresh.items():
-            verdicts = Verdicts(syntax[text], types.get(text, blocked), tests.get(text, blocked))
+            tested = _told_after(tests.get(text, blocked), failed)
+            verdicts = Verdicts(syntax[text], types.get(text, blocked), tested)
             self._keep(text, score, verdicts)
         self.elapsed_ms += (time.monotonic() - began) * 1e3
         return True
@@ -166,3 +171,10 @@ class Judging:
         if verdicts is None:
             return dict.fromkeys(texts, not_run("cancelled" if self._budget.stop.is_set() else NO_TIME))
         return dict(zip(texts, verdicts, strict=True))
+
+
+def _told_after(verdict: Verdict, failed: int) -> Verdict:
+    """``verdict`` of the tests, with how many texts ``failed`` them before where these are many."""
+    if verdict.status != "passed" or failed < MANY_FAILED:
+        return verdict
+    return msgspec.structs.replace(verdict, detail=f"{verdict.detail}; {failed} texts failed before")

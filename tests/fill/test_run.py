@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from astral_lsp.fill.document import Document
+from astral_lsp.fill.judging import MANY_FAILED
 from astral_lsp.fill.later_rounds import BARREN_ROUNDS
 from astral_lsp.fill.report import FillOptions, FillReport
 from astral_lsp.fill.run import fill_hole
@@ -152,6 +153,19 @@ async def test_where_repair_does_not_help_others_are_drawn() -> None:
     assert services.proposals == [[], ["a", "b", "r"], ["a", "b", "c", "r"]]
     assert [repair.text for repair in services.repairs] == ["a", "b"]
     assert services.repairs[0].propose.draw_only
+
+
+@pytest.mark.parametrize("failing", [MANY_FAILED - 1, MANY_FAILED])
+async def test_what_passes_after_many_failures_says_so(failing: int) -> None:
+    wrong = [f"w{n}" for n in range(failing)]
+    services = Scripted(
+        [(text, -1.0) for text in wrong],
+        tests={text: failed("no") for text in wrong} | {"right": Verdict("passed", "1 test", count=1)},
+        afresh=[[("right", -0.5)]],
+    )
+    report = await fill(services, candidates=failing)
+    told = f"1 test; {failing} texts failed before"
+    assert report.fills[0].verdicts.tests.detail == (told if failing == MANY_FAILED else "1 test")
 
 
 async def test_drawing_ends_where_it_brings_nothing_new() -> None:
