@@ -49,8 +49,13 @@ class Judging:
         return best_first(self.fills.values())
 
     def stands(self) -> bool:
-        """Whether there is a fill that no oracle refused."""
-        return any(not refused(fill.verdicts) for fill in self.fills.values())
+        """Whether there is a fill that no oracle refused. Where tests do decide about others, they must have
+        decided about it too: a text that sends them into an endless loop stands for nothing."""
+        decide = any(fill.verdicts.tests.status in ("passed", "failed") for fill in self.fills.values())
+        return any(
+            not refused(fill.verdicts) and not (decide and _undecided(fill.verdicts.tests))
+            for fill in self.fills.values()
+        )
 
     def known(self) -> list[str]:
         """All that must not be drawn again, as the model writes it: without the lead, and as it was drawn."""
@@ -171,6 +176,10 @@ class Judging:
         if verdicts is None:
             return dict.fromkeys(texts, not_run("cancelled" if self._budget.stop.is_set() else NO_TIME))
         return dict(zip(texts, verdicts, strict=True))
+
+
+def _undecided(verdict: Verdict) -> bool:
+    return verdict.status == "not_run" and verdict.applies
 
 
 def _told_after(verdict: Verdict, failed: int) -> Verdict:

@@ -198,6 +198,22 @@ async def test_nothing_is_repaired_when_something_stands() -> None:
     assert services.repairs == []
 
 
+async def test_what_tests_could_not_decide_is_not_enough_where_they_decide_about_others() -> None:
+    services = Scripted(
+        [("loops", -0.1), ("wrong", -0.2)],
+        tests={"loops": not_run("no end after 2000 ms, spent outside of the fill"), "wrong": failed("no")},
+        afresh=[[("right", -0.3)]],
+    )
+    report = await fill(services)
+    assert texts(report) == ["right", "loops", "wrong"]
+
+
+async def test_where_tests_decide_nothing_what_is_there_stands() -> None:
+    services = Scripted([("a", -0.1)], tests={"a": not_run("the workspace is not trusted")})
+    await fill(services)
+    assert services.proposals == [[]]
+
+
 async def test_a_winner_that_the_whole_program_refuses_is_demoted() -> None:
     services = Scripted([("a", -0.1), ("b", -0.2)], confirmed={"a": failed("breaks another module")})
     report = await fill(services)
