@@ -1,10 +1,12 @@
 """The rounds after the first, while everything is refused and there is time.
 
-What an oracle points into is remasked in place; of what only tests refuse, one word at a time is; and others
-are drawn.
+What an oracle points into is remasked in place; of an expression that only tests refuse, one word at a time
+is; and others are drawn.
 """
 
 from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
 
 from astral_lsp.fill.budget import Budget
 from astral_lsp.fill.drawing import PROPOSE_SHARE, Drawing
@@ -20,7 +22,7 @@ CANDIDATES = 8
 """Candidates of a round that draws afresh: eight rows cost little more than four, and oracles choose."""
 MIN_SECONDS = 0.5
 """Less time than this is kept for ranking and for the way back to the editor."""
-VARIED = 3
+VARIED = 2
 """Fills that are changed word by word in each round: one takes a fifth of the time of drawing afresh."""
 REPAIR_SHARE = 0.4
 """Part of the time left that one repair may use: what takes longer helps no more than a fresh draw."""
@@ -44,10 +46,16 @@ class LaterRounds:
         barren = 0
         while barren < BARREN_ROUNDS and not self._done():
             known = len(self._judging.fills)
-            for turn in (self._vary, self._remask, self._draw_afresh):
+            for turn in self._turns():
                 if not self._done():
                     await turn()
             barren = barren + 1 if len(self._judging.fills) == known else 0
+
+    def _turns(self) -> list[Callable[[], Awaitable[None]]]:
+        """What a round tries. One word is often all that is wrong with an expression, seldom with more; what
+        the model itself writes comes first, for weak tests let many a variant pass."""
+        one_word = self._vary if self._hole.category == "expression" else None
+        return [turn for turn in (self._remask, self._draw_afresh, one_word) if turn is not None]
 
     def _done(self) -> bool:
         late = self._budget.left() < MIN_SECONDS or self._budget.stop.is_set()

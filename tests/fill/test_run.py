@@ -106,17 +106,27 @@ async def test_a_refused_candidate_is_repaired_where_the_oracle_points() -> None
     assert len(services.repairs) == 1
 
 
-async def test_what_only_tests_refuse_is_changed_word_by_word() -> None:
+async def test_an_expression_that_only_tests_refuse_is_changed_word_by_word() -> None:
     services = Scripted(
         [("sum(ys)", -0.1)],
         tests={"sum(ys)": failed("assert 3 == 6")},
         repaired=[[("sum(xs)", -0.5)]],
+        afresh=[[]],
     )
     report = await fill(services)
     assert texts(report) == ["sum(xs)", "sum(ys)"]
     assert [(repair.text, repair.spans) for repair in services.repairs] == [("sum(ys)", [])]
     assert services.repairs[0].propose.draw_only
-    assert services.proposals == [[]]
+    assert services.proposals == [[], ["sum(ys)"]]
+
+
+async def test_statements_are_not_changed_word_by_word() -> None:
+    text = "def total(xs: list[int]) -> int:\n    ...\n"
+    wrong = "return len(xs)"
+    services = Scripted([(wrong, -0.1)], tests={wrong: failed("no")}, afresh=[[("return sum(xs)", -0.5)]])
+    report = await fill_hole(services, Document("m.py", text, 1), find_holes(text)[0], FillOptions())
+    assert texts(report) == ["return sum(xs)", wrong]
+    assert services.repairs == []
 
 
 async def test_every_refused_fill_is_changed_once() -> None:
