@@ -23,7 +23,7 @@ CANDIDATES = 8
 MIN_SECONDS = 0.5
 """Less time than this is kept for ranking and for the way back to the editor."""
 VARIED = 2
-"""Fills that are changed word by word in each round: one takes a fifth of the time of drawing afresh."""
+"""Fills that are changed word by word in each round: one takes a third of the time of drawing afresh."""
 REPAIR_SHARE = 0.4
 """Part of the time left that one repair may use: what takes longer helps no more than a fresh draw."""
 
@@ -54,8 +54,10 @@ class LaterRounds:
     def _turns(self) -> list[Callable[[], Awaitable[None]]]:
         """What a round tries. One word is often all that is wrong with an expression, seldom with more; what
         the model itself writes comes first, for weak tests let many a variant pass."""
-        one_word = self._vary if self._hole.category == "expression" else None
-        return [turn for turn in (self._remask, self._draw_afresh, one_word) if turn is not None]
+        turns: list[Callable[[], Awaitable[None]]] = [self._remask, self._draw_afresh]
+        if self._hole.category == "expression":
+            turns.append(self._vary)
+        return turns
 
     def _done(self) -> bool:
         late = self._budget.left() < MIN_SECONDS or self._budget.stop.is_set()

@@ -18,6 +18,7 @@ import sys
 import tarfile
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -59,6 +60,18 @@ def fetch(specification: str, folder: Path) -> Path | None:
     with tarfile.open(archive) as file:
         file.extractall(made, filter="data")
     return next(path for path in made.iterdir() if path.is_dir())
+
+
+def unpacked(projects: str, folder: Path | None, scratch: Path) -> Iterator[tuple[str, Path, str]]:
+    """(NAME==VERSION, folder of the distribution, PACKAGE) of ``projects``, from ``folder`` or fetched into
+    ``scratch``; says which ones it cannot fetch."""
+    for entry in projects.split(","):
+        name, _, package = entry.partition(":")
+        found = fetch(name, scratch) if folder is None else folder / name.replace("==", "-")
+        if found is None:
+            print(f"{name}: skipped, pip cannot fetch it")
+        else:
+            yield name, found.resolve(), package
 
 
 def cold(command: list[str], root: Path) -> float:
@@ -138,15 +151,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        for entry in args.projects.split(","):
-            name, _, package = entry.partition(":")
-            found = (
-                fetch(name, Path(scratch)) if args.folder is None else args.folder / name.replace("==", "-")
-            )
-            if found is None:
-                print(f"{name}: skipped, pip cannot fetch it")
-                continue
-            root = found.resolve()
+        for name, root, package in unpacked(args.projects, args.folder, Path(scratch)):
             files = [
                 p for p in sorted((root / package).rglob("*.py")) if "test" not in str(p.relative_to(root))
             ]

@@ -13,14 +13,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import random
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -39,6 +38,7 @@ from astral_lsp.fill.session import Session  # noqa: E402
 from astral_lsp.holes.find import find_holes  # noqa: E402
 from astral_lsp.holes.model import Hole  # noqa: E402
 from tests.benchmarks.fuzz_types import lay_out  # noqa: E402
+from tests.benchmarks.outcomes import read_outcomes, write_outcome  # noqa: E402
 
 RANGES = ("line", "block", "rest_of_line", "span")
 """Kinds that a person selects; the others are written as a placeholder."""
@@ -132,7 +132,7 @@ async def run(
 ) -> list[Outcome]:
     """Every engine on every case; each outcome is written as soon as it is known."""
     wanted = {(case.file, case.start) for case in found}
-    outcomes = [one for one in read_outcomes(options.out) if (one.file, one.start) in wanted]
+    outcomes = [one for one in read_outcomes(options.out, Outcome) if (one.file, one.start) in wanted]
     done = {(one.file, one.start) for one in outcomes}
     model = ModelSettings(threads=options.threads)
     session = Session(Settings(interpreter=options.python, model=model), root, trusted=False)
@@ -144,8 +144,7 @@ async def run(
             for number, case in enumerate(todo):
                 for outcome in await _fills(session, root, case, engines, options.budget):
                     outcomes.append(outcome)
-                    sink.write(json.dumps(asdict(outcome)) + "\n")
-                sink.flush()
+                    write_outcome(sink, outcome)
                 print(f"{number + 1} of {len(todo)}", end="\r", file=sys.stderr, flush=True)
         info = session.model.loaded
         if info is not None:
@@ -153,13 +152,6 @@ async def run(
     finally:
         await session.close()
     return outcomes
-
-
-def read_outcomes(path: Path) -> list[Outcome]:
-    """What an earlier run has left."""
-    if not path.exists():
-        return []
-    return [Outcome(**json.loads(line)) for line in path.read_text().splitlines()]
 
 
 async def _fills(

@@ -13,11 +13,10 @@ from __future__ import annotations
 import argparse
 import ast
 import asyncio
-import json
 import sys
 import tempfile
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from astral_lsp.commands.quantiles import middle_and_high
@@ -26,8 +25,9 @@ from astral_lsp.fill.document import Document
 from astral_lsp.fill.report import FillOptions
 from astral_lsp.fill.run import fill_hole
 from astral_lsp.fill.session import Session
-from tests.benchmarks.bench_real import fetch
+from tests.benchmarks.bench_real import unpacked
 from tests.benchmarks.fill_packages import GROUPS, Case, cases
+from tests.benchmarks.outcomes import read_outcomes, write_outcome
 from tests.verify.guest_project import digest
 
 PROJECTS = (
@@ -77,8 +77,7 @@ async def run(
             for number, case in enumerate(todo):
                 outcome = await _fill(session, name, package, case, options)
                 outcomes.append(outcome)
-                sink.write(json.dumps(asdict(outcome)) + "\n")
-                sink.flush()
+                write_outcome(sink, outcome)
                 print(f"{name}: {number + 1} of {len(todo)}", end="\r", file=sys.stderr, flush=True)
     finally:
         await session.close()
@@ -113,7 +112,8 @@ async def _fill(session: Session, name: str, package: Path, case: Case, options:
 
 def of_project(name: str, root: Path, package: str, arguments: argparse.Namespace) -> list[Outcome]:
     """The outcomes of one project, those of an earlier run among them."""
-    known = {(one.file, one.start): one for one in read_outcomes(arguments.out) if one.project == name}
+    earlier = read_outcomes(arguments.out, Outcome)
+    known = {(one.file, one.start): one for one in earlier if one.project == name}
     found = [case for case in cases(root / package, 1000, arguments.seed) if "test" not in case.file]
     found = found[: arguments.holes]
     outcomes = [known[case.file, case.start] for case in found if (case.file, case.start) in known]
@@ -124,11 +124,6 @@ def of_project(name: str, root: Path, package: str, arguments: argparse.Namespac
         if digest(root) != before:
             print(f"WRONG: the tree of {name} has changed")
     return outcomes
-
-
-def read_outcomes(path: Path) -> list[Outcome]:
-    """What an earlier run has left."""
-    return [Outcome(**json.loads(line)) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 def table(outcomes: list[Outcome]) -> str:
@@ -175,17 +170,8 @@ def main() -> None:
     arguments = parser.parse_args()
     outcomes: list[Outcome] = []
     with tempfile.TemporaryDirectory() as scratch:
-        for entry in arguments.projects.split(","):
-            name, _, package = entry.partition(":")
-            root = (
-                fetch(name, Path(scratch))
-                if arguments.folder is None
-                else arguments.folder / name.replace("==", "-")
-            )
-            if root is None:
-                print(f"{name}: skipped, pip cannot fetch it")
-                continue
-            outcomes += of_project(name, root.resolve(), package, arguments)
+        for name, root, package in unpacked(arguments.projects, arguments.folder, Path(scratch)):
+            outcomes += of_project(name, root, package, arguments)
     print(f"{len(outcomes)} holes of {arguments.projects}")
     print(
         f"engine {arguments.engine}, {arguments.candidates} candidates in the first round,"
